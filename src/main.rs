@@ -1,1 +1,3 @@
+//! The `iter8` binary.
+
 fn main() {}

@@ -1,0 +1,14 @@
+//! Validated values, names, arithmetic of weights, and what was observed of the cluster: plain data and pure functions.
+
+pub mod observed;
+pub mod policy;
+pub mod release;
+
+/// What is wrong with a field, and what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldError {
+    /// Path of the field, as in `spec.application.versions[1].weight`.
+    pub path: String,
+    /// A sentence that says what to write instead.
+    pub message: String,
+}

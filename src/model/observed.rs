@@ -1,0 +1,273 @@
+//! What the operator keeps of the objects that it watches: no more than decisions need.
+//!
+//! `cluster` fills these from watch events and from the answers to its own writes; `plan` reads them.
+
+use std::fmt;
+
+use crate::api::route_policy::{RoutePolicySpec, RoutePolicyStatus};
+use crate::api::{ReleaseSpec, ReleaseStatus};
+
+/// A `metadata.uid`, 16 bytes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Uid(pub u128);
+
+impl Uid {
+    /// Reads the usual hexadecimal form with dashes; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut value: u128 = 0;
+        let mut digits = 0;
+        for character in text.chars().filter(|c| *c != '-') {
+            value = value.checked_mul(16)? | u128::from(character.to_digit(16)?);
+            digits += 1;
+        }
+        (digits == 32).then_some(Self(value))
+    }
+}
+
+impl fmt::Display for Uid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hex = format!("{:032x}", self.0);
+        let mut rest = hex.as_str();
+        for (index, length) in [8, 4, 4, 4, 12].into_iter().enumerate() {
+            let (part, tail) = rest.split_at(length);
+            rest = tail;
+            write!(f, "{}{part}", if index == 0 { "" } else { "-" })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Uid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What is kept of an object's `metadata`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Meta {
+    /// `metadata.uid`.
+    pub uid: Uid,
+    /// `metadata.resourceVersion`; comparable as an integer (KEP-5504), 0 where it was none.
+    pub resource_version: u64,
+    /// `metadata.generation`; 0 for kinds without one.
+    pub generation: i64,
+    /// Whether `metadata.deletionTimestamp` is set.
+    pub deleting: bool,
+    /// The uid of the controller ownerReference.
+    pub controller: Option<Uid>,
+    /// Without a controller ownerReference: the Release in label `iter8.tools/release`, if our manager applied the
+    /// object (left by `--cascade=orphan`, or restored from a backup).
+    pub adoptable_by: Option<Box<str>>,
+    /// Digest of the fields that our field manager owns, in the form that they were applied in; 0 when it owns none.
+    pub digest: u64,
+}
+
+/// An object: its metadata and what matters of its body.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Object<B> {
+    /// The metadata.
+    pub meta: Meta,
+    /// The body.
+    pub body: B,
+}
+
+/// Who sets a Deployment's `spec.replicas`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReplicasOwner {
+    /// Nobody: the server's default.
+    #[default]
+    Nobody,
+    /// Our apply of the Deployment.
+    Release,
+    /// Our apply of a promotion's number alone.
+    Promotion,
+    /// Somebody through the `scale` subresource: an autoscaler or `kubectl scale`.
+    Scale,
+    /// Any other manager.
+    Other,
+}
+
+/// A Deployment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Deployment {
+    /// `spec.replicas`.
+    pub replicas: i32,
+    /// Who sets it. Where several do: `Scale` before `Other` before `Release` before `Promotion`.
+    pub replicas_owner: ReplicasOwner,
+    /// Whether our apply of the Deployment owns `spec.replicas`, alone or with others.
+    pub replicas_ours: bool,
+    /// `status.observedGeneration`.
+    pub observed_generation: i64,
+    /// `status.replicas`.
+    pub total: i32,
+    /// `status.updatedReplicas`.
+    pub updated: i32,
+    /// `status.availableReplicas`.
+    pub available: i32,
+    /// Condition `Available`, if reported.
+    pub available_condition: Option<bool>,
+    /// Whether condition `Progressing` is False with reason `ProgressDeadlineExceeded`.
+    pub deadline_exceeded: bool,
+    /// Annotation `iter8.tools/template`; empty when it has none.
+    pub template: Box<str>,
+    /// The images of the containers, in order.
+    pub images: Box<[Box<str>]>,
+}
+
+/// A Service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Service {
+    /// The ports.
+    pub ports: Box<[ServicePort]>,
+}
+
+/// A port of a Service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServicePort {
+    /// `name`; empty when it has none.
+    pub name: Box<str>,
+    /// `port`.
+    pub port: i32,
+}
+
+/// A `ConfigMap`, of which only the weight annotations are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WeightConfig {
+    /// Annotation `iter8.tools/weight`, as it is written.
+    pub weight: Option<Box<str>>,
+    /// Annotation `iter8.tools/spec-weight`, as it is written.
+    pub spec_weight: Option<Box<str>>,
+    /// Whether our field manager owns the weight annotation.
+    pub weight_ours: bool,
+}
+
+/// A stored `VirtualService` or `HTTPRoute`: which Services it names, where.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoredRoute {
+    /// The rules, in order.
+    pub rules: Box<[StoredRule]>,
+    /// What its parents report (`HTTPRoute` only).
+    pub parents: Box<[ParentReport]>,
+}
+
+/// A rule of a stored route.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoredRule {
+    /// Whether it takes only the requests that match something (false: the catch-all).
+    pub matched: bool,
+    /// The Services that answer, with their weights.
+    pub backends: Box<[StoredBackend]>,
+    /// The Services that get copies, with their percentages.
+    pub mirrors: Box<[StoredBackend]>,
+}
+
+/// A Service that a stored route names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoredBackend {
+    /// Name of the Service: the first label of a host.
+    pub service: Box<str>,
+    /// The port.
+    pub port: i32,
+    /// Weight or percentage.
+    pub weight: i32,
+}
+
+/// What one parent of an `HTTPRoute` reports of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ParentReport {
+    /// `<kind>/<namespace>/<name>`.
+    pub parent: Box<str>,
+    /// The smaller `observedGeneration` of its conditions Accepted and ResolvedRefs; 0 while one is missing.
+    pub observed_generation: i64,
+    /// Whether Accepted and ResolvedRefs are both True.
+    pub accepted: bool,
+    /// Reason of the condition that is not True.
+    pub reason: Box<str>,
+    /// Message of the condition that is not True.
+    pub message: Box<str>,
+}
+
+/// `StatefulSet`, `ReplicaSet`, `DaemonSet`: kinds with ready replicas and no readiness condition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Workload {
+    /// `spec.replicas`; a `DaemonSet` has none.
+    pub replicas: Option<i32>,
+    /// `status.observedGeneration`.
+    pub observed_generation: i64,
+    /// `status.readyReplicas`, of a `DaemonSet` `status.numberReady`.
+    pub ready: i32,
+}
+
+/// An object of any other kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Other {
+    /// `spec.replicas`, where the kind has it.
+    pub replicas: Option<i32>,
+    /// Condition `Ready`: `None` when the object has none.
+    pub ready: Option<crate::api::status::Tristate>,
+    /// The condition's `observedGeneration`, else the status's; `None` when neither is reported.
+    pub observed_generation: Option<i64>,
+}
+
+/// What matters of an object's body, by kind.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Body {
+    /// A `Deployment`.
+    Deployment(Box<Deployment>),
+    /// A `Service`.
+    Service(Service),
+    /// A `ConfigMap`.
+    ConfigMap(WeightConfig),
+    /// A `VirtualService` or an `HTTPRoute`.
+    Route(Box<StoredRoute>),
+    /// A `StatefulSet`, `ReplicaSet` or `DaemonSet`.
+    Workload(Workload),
+    /// Any other kind.
+    Other(Other),
+    /// A Release, as text: it is parsed when it is reconciled.
+    Release(Raw),
+    /// A `RoutePolicy`, as text: it is parsed when it is reconciled.
+    RoutePolicy(Raw),
+    /// It could not be read; the reason.
+    Malformed(Box<str>),
+}
+
+/// `spec` and `status` of one of our own objects as JSON text: small, and parsed only when needed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Raw {
+    /// `spec`.
+    pub spec: Box<str>,
+    /// `status`; empty when it has none.
+    pub status: Box<str>,
+}
+
+impl Raw {
+    /// Reads the Release; the error says what is wrong with it.
+    pub fn release(&self) -> Result<(ReleaseSpec, Option<ReleaseStatus>), serde_json::Error> {
+        Ok((serde_json::from_str(&self.spec)?, self.status()))
+    }
+
+    /// Reads the `RoutePolicy`; the error says what is wrong with it.
+    pub fn route_policy(&self) -> Result<(RoutePolicySpec, Option<RoutePolicyStatus>), serde_json::Error> {
+        Ok((serde_json::from_str(&self.spec)?, self.status()))
+    }
+
+    /// A status that cannot be read counts as none: it is written anew.
+    fn status<S: serde::de::DeserializeOwned>(&self) -> Option<S> {
+        serde_json::from_str(&self.status).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uid_reads_and_prints_the_same() {
+        let text = "0b7cf00e-1f2a-4c3d-9e8f-00112233aabb";
+        assert_eq!(Uid::parse(text).unwrap().to_string(), text);
+        assert_eq!(Uid::parse("0b7cf00e"), None);
+        assert_eq!(Uid::parse("not-a-uid-at-all-zzzzzzzzzzzzzzzzzzz"), None);
+    }
+}
