@@ -1,5 +1,6 @@
 //! Validated values, names, arithmetic of weights, and what was observed of the cluster: plain data and pure functions.
 
+pub mod kind;
 pub mod observed;
 pub mod policy;
 pub mod release;
