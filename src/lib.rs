@@ -13,3 +13,4 @@
 
 pub mod api;
 pub mod model;
+pub mod plan;

@@ -33,6 +33,8 @@ pub mod annotations {
     pub const SPEC_WEIGHT: &str = "iter8.tools/spec-weight";
     /// On a Deployment: digest of its pod template without the version's own name and `app` label.
     pub const TEMPLATE: &str = "iter8.tools/template";
+    /// On a Deployment: the spec's number of replicas when it was last set from it.
+    pub const REPLICAS: &str = "iter8.tools/replicas";
 }
 
 /// Field managers of server-side apply, one per controller.

@@ -4,6 +4,7 @@ pub mod kind;
 pub mod observed;
 pub mod policy;
 pub mod release;
+pub mod weights;
 
 /// What is wrong with a field, and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]

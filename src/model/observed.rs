@@ -52,6 +52,8 @@ pub struct Meta {
     pub resource_version: u64,
     /// `metadata.generation`; 0 for kinds without one.
     pub generation: i64,
+    /// `metadata.creationTimestamp`, seconds since 1970.
+    pub created: i64,
     /// Whether `metadata.deletionTimestamp` is set.
     pub deleting: bool,
     /// The uid of the controller ownerReference.
@@ -97,6 +99,10 @@ pub struct Deployment {
     pub replicas_owner: ReplicasOwner,
     /// Whether our apply of the Deployment owns `spec.replicas`, alone or with others.
     pub replicas_ours: bool,
+    /// Annotation `iter8.tools/replicas`: the spec's number when we last set it.
+    pub spec_replicas: Option<i32>,
+    /// `spec.progressDeadlineSeconds` (default 600).
+    pub progress_deadline_seconds: i32,
     /// `status.observedGeneration`.
     pub observed_generation: i64,
     /// `status.replicas`.

@@ -1,0 +1,128 @@
+//! Conditions as the Kubernetes API conventions want them: every one always present, `lastTransitionTime` moved only
+//! when the status flips, sentences without anything that changes by itself (or a status would never come to rest).
+//!
+//! Source: <https://github.com/kubernetes/community/blob/master/contributors/devel/sig-architecture/api-conventions.md#typical-status-properties>;
+//! `Reconciling` and `Stalled` as kstatus reads them.
+
+use chrono::{DateTime, SubsecRound, Utc};
+
+use crate::api::status::{Condition, Tristate};
+
+/// Summary of all others.
+pub const READY: &str = "Ready";
+/// Whether every version of the spec is ready.
+pub const VERSIONS_READY: &str = "VersionsReady";
+/// Whether the stored route says what it should, and its parents accept it.
+pub const ROUTED: &str = "Routed";
+/// Whether a change is on its way.
+pub const RECONCILING: &str = "Reconciling";
+/// Whether nothing goes on before somebody changes something.
+pub const STALLED: &str = "Stalled";
+
+/// Longest message that the API server takes for a condition.
+const MAX_MESSAGE: usize = 32_768;
+
+/// A condition without its times.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Name of the condition.
+    pub type_: &'static str,
+    /// Whether it holds.
+    pub status: Tristate,
+    /// Why, as one CamelCase word.
+    pub reason: String,
+    /// Why, as a sentence.
+    pub message: String,
+}
+
+impl Verdict {
+    /// A condition's new value.
+    pub fn new(type_: &'static str, status: Tristate, reason: &str, message: impl Into<String>) -> Self {
+        Self {
+            type_,
+            status,
+            reason: reason.to_owned(),
+            message: message.into(),
+        }
+    }
+}
+
+/// Gives verdicts their generation and times; a status that stays keeps its time.
+pub fn stamp(verdicts: Vec<Verdict>, old: &[Condition], generation: i64, now: DateTime<Utc>) -> Vec<Condition> {
+    verdicts
+        .into_iter()
+        .map(|verdict| {
+            let before = old
+                .iter()
+                .find(|condition| condition.type_ == verdict.type_ && condition.status == verdict.status);
+            Condition {
+                type_: verdict.type_.to_owned(),
+                status: verdict.status,
+                observed_generation: generation,
+                last_transition_time: before.map_or_else(|| seconds(now), |condition| condition.last_transition_time),
+                reason: verdict.reason,
+                message: shorten(verdict.message),
+            }
+        })
+        .collect()
+}
+
+/// The condition of that name.
+pub fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
+    conditions.iter().find(|condition| condition.type_ == type_)
+}
+
+/// Kubernetes' times have whole seconds.
+pub fn seconds(time: DateTime<Utc>) -> DateTime<Utc> {
+    time.trunc_subsecs(0)
+}
+
+fn shorten(mut message: String) -> String {
+    if message.len() > MAX_MESSAGE {
+        let end = (0..=MAX_MESSAGE)
+            .rev()
+            .find(|end| message.is_char_boundary(*end))
+            .unwrap_or(0);
+        message.truncate(end);
+    }
+    message
+}
+
+/// kstatus' `Reconciling`: as long as something is not as it should be and may still become so by itself.
+pub fn reconciling(ready: &Verdict, stalled: &Verdict) -> Verdict {
+    if ready.status == Tristate::True || stalled.status == Tristate::True {
+        let reason = if ready.status == Tristate::True {
+            "Done"
+        } else {
+            "Stalled"
+        };
+        return Verdict::new(RECONCILING, Tristate::False, reason, "");
+    }
+    Verdict::new(RECONCILING, Tristate::True, &ready.reason, ready.message.clone())
+}
+
+/// Events of conditions that flipped: `Stalled` becoming True, for another reason, or no longer so.
+pub fn transitions(old: &[Condition], new: &[Condition]) -> Vec<crate::plan::Event> {
+    use crate::plan::Event;
+    let (before, now) = (find(old, STALLED), find(new, STALLED));
+    let Some(now) = now else { return Vec::new() };
+    let was = before.filter(|condition| condition.status == Tristate::True);
+    match (was, now.status == Tristate::True) {
+        (None, true) => vec![Event::warning(&now.reason, now.message.clone())],
+        (Some(was), true) if was.reason != now.reason => vec![Event::warning(&now.reason, now.message.clone())],
+        (Some(was), false) => vec![Event::normal("Recovered", format!("{} is over", was.reason))],
+        _ => Vec::new(),
+    }
+}
+
+/// The conditions of an object that cannot be planned at all: it is invalid, or cannot be read.
+pub fn rejected(failure: &crate::plan::Failure) -> Vec<Verdict> {
+    let verdict = |type_, status| Verdict::new(type_, status, &failure.reason, failure.message.clone());
+    vec![
+        verdict(READY, Tristate::False),
+        verdict(VERSIONS_READY, Tristate::Unknown),
+        verdict(ROUTED, Tristate::Unknown),
+        Verdict::new(RECONCILING, Tristate::False, "Stalled", ""),
+        verdict(STALLED, Tristate::True),
+    ]
+}

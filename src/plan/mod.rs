@@ -1,0 +1,116 @@
+//! What should be, from what is: pure functions of (validated object, observed cluster, time).
+//!
+//! Nothing here is asynchronous, reads a clock or talks to anybody, so every rule is a table test or a golden file, and
+//! `iter8 render` shows the same objects offline.
+
+pub mod conditions;
+pub mod policy;
+pub mod readiness;
+pub mod release;
+
+use serde_json::Value;
+
+use crate::model::kind::Kind;
+use crate::model::observed::{Meta, Uid};
+
+/// An object as it should be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Desired {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its name.
+    pub name: String,
+    /// The whole object, as it is sent with server-side apply.
+    pub object: Value,
+    /// What must hold for it to be written.
+    pub precondition: Precondition,
+}
+
+/// What must hold for a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precondition {
+    /// No object of that name exists.
+    Absent,
+    /// The object has this uid.
+    Uid(Uid),
+    /// The object has this uid and this resourceVersion.
+    UidAndVersion(Uid, u64),
+}
+
+/// An object that should go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removal {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: Uid,
+    /// The resourceVersion that the decision was made on.
+    pub resource_version: u64,
+}
+
+impl Removal {
+    /// Of an object that was observed.
+    pub fn new(kind: Kind, name: &str, meta: &Meta) -> Self {
+        Self {
+            kind,
+            name: name.to_owned(),
+            uid: meta.uid,
+            resource_version: meta.resource_version,
+        }
+    }
+}
+
+/// Something that kept an object from being as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// CamelCase reason: `NameConflict`, `InvalidSpecification`, `ImmutableField`, `Forbidden`, …
+    pub reason: String,
+    /// A sentence that names the object at fault.
+    pub message: String,
+    /// Whether only an edit by a user helps (false: it is tried again).
+    pub stalled: bool,
+}
+
+impl Failure {
+    /// One that stays until somebody changes something.
+    pub fn stalled(reason: &str, message: impl Into<String>) -> Self {
+        Self {
+            reason: reason.to_owned(),
+            message: message.into(),
+            stalled: true,
+        }
+    }
+}
+
+/// An Event to publish: a transition, never a state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Whether it is a warning.
+    pub warning: bool,
+    /// CamelCase reason.
+    pub reason: String,
+    /// What happened.
+    pub note: String,
+}
+
+impl Event {
+    /// A normal one.
+    pub fn normal(reason: &str, note: impl Into<String>) -> Self {
+        Self {
+            warning: false,
+            reason: reason.to_owned(),
+            note: note.into(),
+        }
+    }
+
+    /// A warning.
+    pub fn warning(reason: &str, note: impl Into<String>) -> Self {
+        Self {
+            warning: true,
+            reason: reason.to_owned(),
+            note: note.into(),
+        }
+    }
+}

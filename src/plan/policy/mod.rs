@@ -1,0 +1,151 @@
+//! `RoutePolicy`: from versions, their readiness and weights to the one route.
+
+pub mod intent;
+pub mod status;
+pub mod weights;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::readiness::Readiness;
+use super::{Desired, Failure, Precondition, Removal};
+use crate::api::RoutePolicyStatus;
+use crate::model::kind::Kind;
+use crate::model::observed::{Body, Meta, Object, StoredRoute, Uid, WeightConfig};
+use crate::model::policy::{Intent, Policy, Target};
+
+/// What the cluster holds of a policy's concern.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// Readiness of each version, in the policy's order.
+    pub readiness: Vec<Readiness>,
+    /// The weight `ConfigMap`s that the policy names and that exist.
+    pub weights: BTreeMap<String, WeightConfig>,
+    /// The object that has the route's kind and name, whoever made it.
+    pub route: Option<Arc<Object<Body>>>,
+    /// Routes of this policy that are not the one that it asks for now.
+    pub stale: Vec<(Kind, String, Meta)>,
+    /// Another policy that has a better claim on a route that does not exist yet.
+    pub rival: Option<String>,
+    /// Why the route's kind cannot be written at all.
+    pub kind_failure: Option<Failure>,
+    /// Kinds of resources that are not installed or not to be seen.
+    pub resource_failures: Vec<Failure>,
+    /// The status as it is stored.
+    pub status: Option<RoutePolicyStatus>,
+}
+
+impl Observed {
+    /// The stored route, if it is this policy's.
+    pub fn own_route(&self, uid: Uid) -> Option<(&Meta, &StoredRoute)> {
+        let object = self.route.as_deref()?;
+        match &object.body {
+            Body::Route(route) if object.meta.controller == Some(uid) => Some((&object.meta, route)),
+            _ => None,
+        }
+    }
+}
+
+/// What is to be done for a policy.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// The weight of each version in force, in the policy's order.
+    pub weights: Vec<weights::InForce>,
+    /// The route to write, unless it is in sync already. `None`: the stored one stays as it is.
+    pub route: Option<Desired>,
+    /// The rules that the route should have; `None` where no version can answer.
+    pub intent: Option<Intent>,
+    /// Stale routes to delete.
+    pub removals: Vec<Removal>,
+    /// What is in the way.
+    pub failures: Vec<Failure>,
+}
+
+/// Renders an intent as the object of the target's mesh.
+pub type Render = fn(&Policy, &Intent) -> Value;
+
+/// Decides what the route should be.
+pub fn plan(policy: &Policy, observed: &Observed, render: Render) -> Plan {
+    let weights = weights::in_force(policy, observed);
+    let stored = observed.own_route(policy.uid);
+    let intent = intent::of(policy, &observed.readiness, &weights, stored.map(|(_, route)| route));
+    let mut plan = Plan {
+        weights,
+        intent,
+        ..Plan::default()
+    };
+    plan.failures.extend(observed.kind_failure.clone());
+    plan.failures.extend(observed.resource_failures.iter().cloned());
+    if observed.kind_failure.is_some() || policy.suspend {
+        return plan;
+    }
+    let Some(intent) = &plan.intent else { return plan };
+    match precondition(policy, observed) {
+        Ok(precondition) => {
+            plan.route = Some(Desired {
+                kind: target_kind(&policy.route),
+                name: policy.route.name().to_owned(),
+                object: render(policy, intent),
+                precondition,
+            });
+        }
+        Err(failure) => plan.failures.push(failure),
+    }
+    plan.removals = removals(policy, observed);
+    plan
+}
+
+/// The kind of route that a target asks for.
+pub fn target_kind(target: &Target) -> Kind {
+    match target {
+        Target::HttpRoute(..) => Kind::HttpRoute,
+        Target::VirtualService(..) => Kind::VirtualService,
+    }
+}
+
+/// A route is written only over the very object that the decision was made on, and only if it is ours.
+fn precondition(policy: &Policy, observed: &Observed) -> Result<Precondition, Failure> {
+    let (kind, name) = (target_kind(&policy.route), policy.route.name());
+    let Some(object) = observed.route.as_deref() else {
+        return observed.rival.as_ref().map_or(Ok(Precondition::Absent), |rival| {
+            Err(Failure::stalled(
+                "NameConflict",
+                format!("RoutePolicy {rival} has the older claim on {kind} {name}"),
+            ))
+        });
+    };
+    let meta = &object.meta;
+    if meta.deleting {
+        return Err(Failure {
+            reason: "Deleting".to_owned(),
+            message: format!("{kind} {name} is being deleted; it is made anew when it is gone"),
+            stalled: false,
+        });
+    }
+    if meta.controller == Some(policy.uid) || meta.adoptable_by.is_some() {
+        return Ok(Precondition::UidAndVersion(meta.uid, meta.resource_version));
+    }
+    Err(Failure::stalled(
+        "NameConflict",
+        format!("{kind} {name} exists and is not this RoutePolicy's: delete it, or name another route"),
+    ))
+}
+
+/// Stale routes go once the one that is asked for is there and accepted.
+fn removals(policy: &Policy, observed: &Observed) -> Vec<Removal> {
+    let settled = observed.own_route(policy.uid).is_some()
+        && observed.status.as_ref().is_some_and(|status| {
+            status::follows(status, policy.generation) && status::holds(status, super::conditions::ROUTED)
+        });
+    if !settled {
+        return Vec::new();
+    }
+    observed
+        .stale
+        .iter()
+        .filter(|(_, _, meta)| !meta.deleting)
+        .map(|(kind, name, meta)| Removal::new(*kind, name, meta))
+        .collect()
+}

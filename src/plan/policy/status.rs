@@ -1,0 +1,462 @@
+//! What a `RoutePolicy`'s status says: every version's readiness and share, the route, and whether it is accepted.
+
+use chrono::{DateTime, Duration, Utc};
+
+use super::{Observed, Plan, target_kind};
+use crate::api::RoutePolicyStatus;
+use crate::api::route_policy::RoutingStrategy;
+use crate::api::status::{Role, RouteStatus, Summary, Tristate, VersionStatus};
+use crate::model::kind::Kind;
+use crate::model::observed::{Meta, StoredRoute};
+use crate::model::policy::Policy;
+use crate::plan::conditions::{self, Verdict, seconds};
+use crate::plan::{Event, Failure};
+
+/// Seconds after which a refused route counts as stalled.
+const REFUSED_STALLS_AFTER: i64 = 60;
+
+/// A status, the events of what changed, and when to look again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// The status.
+    pub status: RoutePolicyStatus,
+    /// What changed since the stored status.
+    pub events: Vec<Event>,
+    /// When time alone changes something.
+    pub requeue: Option<Duration>,
+}
+
+/// Whether the status, and the route with it, follow that generation of the policy.
+pub fn follows(status: &RoutePolicyStatus, generation: i64) -> bool {
+    status.observed_generation == generation
+        && status
+            .route
+            .as_ref()
+            .is_some_and(|route| route.policy_generation == generation)
+}
+
+/// Whether that condition is True.
+pub fn holds(status: &RoutePolicyStatus, type_: &str) -> bool {
+    conditions::find(&status.conditions, type_).is_some_and(|condition| condition.status == Tristate::True)
+}
+
+/// Builds the status from what is stored now; `failures` are those of the writes.
+pub fn report(policy: &Policy, observed: &Observed, plan: &Plan, failures: &[Failure], now: DateTime<Utc>) -> Report {
+    let old = observed.status.clone().unwrap_or_default();
+    let failures: Vec<Failure> = plan.failures.iter().chain(failures).cloned().collect();
+    let versions = versions(policy, observed, plan, &old, now);
+    let stored = observed.own_route(policy.uid);
+    let parents = known_parents(stored, &old);
+    let acceptance = acceptance(policy, stored, &parents);
+    let route = stored.map(|(_, route)| route_status(policy, plan, &failures, route, &acceptance, parents, &old, now));
+    let current = route
+        .as_ref()
+        .is_some_and(|route| route.policy_generation == policy.generation);
+    let routed = routed(policy, plan, stored.is_some(), current, &acceptance);
+    let (stalled, requeue) = stalled(&failures, &routed, &old, now);
+    let verdicts = verdicts(policy.strategy, &versions, observed, plan, &failures, routed, stalled);
+    let summary = Summary {
+        versions: format!(
+            "{}/{}",
+            versions
+                .iter()
+                .filter(|version| version.ready == Tristate::True)
+                .count(),
+            versions.len()
+        ),
+        traffic: traffic(policy.strategy, &versions, stored.is_some()),
+        images: String::new(),
+    };
+    let conditions = conditions::stamp(verdicts, &old.conditions, policy.generation, now);
+    let status = RoutePolicyStatus {
+        observed_generation: policy.generation,
+        versions,
+        route,
+        conditions,
+        summary,
+    };
+    let events = events(&old, &status);
+    Report {
+        status,
+        events,
+        requeue,
+    }
+}
+
+fn versions(
+    policy: &Policy,
+    observed: &Observed,
+    plan: &Plan,
+    old: &RoutePolicyStatus,
+    now: DateTime<Utc>,
+) -> Vec<VersionStatus> {
+    let stored = observed.own_route(policy.uid).map(|(_, route)| route);
+    let mut list = Vec::with_capacity(policy.versions.len());
+    for (index, version) in policy.versions.iter().enumerate() {
+        let Some(readiness) = observed.readiness.get(index) else {
+            continue;
+        };
+        let weight = plan.weights.get(index);
+        let role = if index == 0 { Role::Primary } else { Role::Candidate };
+        let before = old.versions.iter().find(|one| one.name == version.name);
+        let same = before.filter(|one| one.ready == readiness.ready && one.role == role);
+        list.push(VersionStatus {
+            name: version.name.clone(),
+            role,
+            ready: readiness.ready,
+            reason: readiness.reason.to_owned(),
+            weight: weight
+                .filter(|_| weighted(policy.strategy, index))
+                .map(|weight| weight.weight),
+            percent: stored.and_then(|route| percent(policy.strategy, index, &version.backend.name, route)),
+            source: weight.map(|weight| weight.source).unwrap_or_default(),
+            since: same.map_or_else(|| seconds(now), |one| one.since),
+        });
+    }
+    list
+}
+
+/// Whether a weight means something for the version.
+fn weighted(strategy: RoutingStrategy, index: usize) -> bool {
+    match strategy {
+        RoutingStrategy::BlueGreen => true,
+        RoutingStrategy::Mirror => index > 0,
+        RoutingStrategy::Canary => false,
+    }
+}
+
+/// The share that the stored route gives to a Service; of a mirrored candidate, the percentage of copies.
+fn percent(strategy: RoutingStrategy, index: usize, service: &str, route: &StoredRoute) -> Option<i32> {
+    let of = |backends: &[crate::model::observed::StoredBackend]| -> i32 {
+        backends
+            .iter()
+            .filter(|one| *one.service == *service)
+            .map(|one| one.weight)
+            .sum()
+    };
+    let answers: i32 = route
+        .rules
+        .iter()
+        .filter(|rule| !rule.matched)
+        .map(|rule| of(&rule.backends))
+        .sum();
+    match strategy {
+        RoutingStrategy::Mirror if index > 0 && answers == 0 => {
+            Some(route.rules.iter().map(|rule| of(&rule.mirrors)).sum())
+        }
+        RoutingStrategy::Canary if index > 0 && answers == 0 => {
+            let matched = route.rules.iter().any(|rule| rule.matched && of(&rule.backends) > 0);
+            (!matched).then_some(0)
+        }
+        _ => Some(answers),
+    }
+}
+
+/// What each version gets, for a column: `30/70`; `100/match` (canary); `100/copy:50` (mirror).
+pub fn traffic(strategy: RoutingStrategy, versions: &[VersionStatus], routed: bool) -> String {
+    if !routed {
+        return "-".to_owned();
+    }
+    let part = |version: &VersionStatus| match (strategy, version.role, version.percent) {
+        (RoutingStrategy::Canary, _, None) => "match".to_owned(),
+        (RoutingStrategy::Mirror, Role::Candidate, Some(percent)) if percent > 0 => format!("copy:{percent}"),
+        (_, _, percent) => percent.unwrap_or(0).to_string(),
+    };
+    versions.iter().map(part).collect::<Vec<_>>().join("/")
+}
+
+/// What the parents say of the route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Acceptance {
+    Accepted(&'static str),
+    Pending(String),
+    Refused { reason: String, message: String },
+}
+
+fn known_parents(stored: Option<(&Meta, &StoredRoute)>, old: &RoutePolicyStatus) -> Vec<String> {
+    let mut parents: Vec<String> = old
+        .route
+        .iter()
+        .flat_map(|route| route.parents.iter().cloned())
+        .collect();
+    parents.extend(
+        stored
+            .iter()
+            .flat_map(|(_, route)| route.parents.iter().map(|report| report.parent.to_string())),
+    );
+    parents.sort();
+    parents.dedup();
+    parents
+}
+
+fn acceptance(policy: &Policy, stored: Option<(&Meta, &StoredRoute)>, parents: &[String]) -> Acceptance {
+    let Some((meta, route)) = stored else {
+        return Acceptance::Pending("there is no route yet".to_owned());
+    };
+    if target_kind(&policy.route) == Kind::VirtualService {
+        return Acceptance::Accepted("Accepted");
+    }
+    if parents.is_empty() {
+        return Acceptance::Accepted("NotReported");
+    }
+    for parent in parents {
+        let Some(report) = route.parents.iter().find(|report| *report.parent == **parent) else {
+            return Acceptance::Pending(format!("{parent} has reported on the route before and does no more"));
+        };
+        if report.observed_generation < meta.generation {
+            return Acceptance::Pending(format!("{parent} has not yet reported on the route as it is now"));
+        }
+        if !report.accepted {
+            return Acceptance::Refused {
+                reason: report.reason.to_string(),
+                message: format!("{parent} refuses the route: {}", report.message),
+            };
+        }
+    }
+    Acceptance::Accepted("Accepted")
+}
+
+#[allow(clippy::too_many_arguments)] // a struct of these would only be taken apart again
+fn route_status(
+    policy: &Policy,
+    plan: &Plan,
+    failures: &[Failure],
+    stored: &StoredRoute,
+    acceptance: &Acceptance,
+    parents: Vec<String>,
+    old: &RoutePolicyStatus,
+    now: DateTime<Utc>,
+) -> RouteStatus {
+    let kind = target_kind(&policy.route);
+    let before = old
+        .route
+        .as_ref()
+        .filter(|route| route.kind == kind.kind() && route.name == policy.route.name());
+    // A route that stays as it was follows this generation too, as long as it names nothing that the policy dropped.
+    let follows = match &plan.route {
+        Some(_) => failures.is_empty(),
+        None => !policy.suspend && plan.intent.is_none() && names_only_versions(policy, stored),
+    };
+    let policy_generation = if follows {
+        policy.generation
+    } else {
+        before.map_or(0, |route| route.policy_generation)
+    };
+    let same = before.filter(|route| route.policy_generation == policy_generation);
+    let first_accepted = same.and_then(|route| route.accepted_since);
+    let accepted = matches!(acceptance, Acceptance::Accepted(_));
+    RouteStatus {
+        api_version: kind.api_version().to_owned(),
+        kind: kind.kind().to_owned(),
+        name: policy.route.name().to_owned(),
+        policy_generation,
+        accepted_since: first_accepted.or_else(|| accepted.then(|| next_second(now))),
+        parents,
+    }
+}
+
+/// Rounded up, so that a drain that is counted from it is never too short.
+fn next_second(now: DateTime<Utc>) -> DateTime<Utc> {
+    let floor = seconds(now);
+    if floor == now {
+        floor
+    } else {
+        floor + Duration::seconds(1)
+    }
+}
+
+fn names_only_versions(policy: &Policy, stored: &StoredRoute) -> bool {
+    let known = |service: &str| policy.versions.iter().any(|version| version.backend.name == service);
+    stored
+        .rules
+        .iter()
+        .flat_map(|rule| rule.backends.iter().chain(&rule.mirrors))
+        .all(|one| known(&one.service))
+}
+
+fn routed(policy: &Policy, plan: &Plan, exists: bool, current: bool, acceptance: &Acceptance) -> Verdict {
+    let verdict = |status, reason: &str, message: String| Verdict::new(conditions::ROUTED, status, reason, message);
+    let name = format!("{} {}", target_kind(&policy.route), policy.route.name());
+    if !exists {
+        let message = format!("{name} is made as soon as a version can answer");
+        return verdict(Tristate::False, "NoReadyVersion", message);
+    }
+    if policy.suspend {
+        return verdict(
+            Tristate::Unknown,
+            "Suspended",
+            format!("{name} is left as it is: spec.suspend is true"),
+        );
+    }
+    if !current {
+        let message = if plan.intent.is_none() {
+            format!("{name} still names a version that is gone from the spec, as no other can answer")
+        } else {
+            format!("{name} could not be written")
+        };
+        return verdict(Tristate::False, "NotCurrent", message);
+    }
+    match acceptance {
+        Acceptance::Accepted(reason) => verdict(Tristate::True, reason, format!("{name} is in force")),
+        Acceptance::Pending(message) => verdict(Tristate::Unknown, "Pending", format!("{name}: {message}")),
+        Acceptance::Refused { reason, message } => {
+            let reason = if reason.is_empty() { "NotAccepted" } else { reason };
+            verdict(Tristate::False, reason, format!("{name}: {message}"))
+        }
+    }
+}
+
+fn stalled(
+    failures: &[Failure],
+    routed: &Verdict,
+    old: &RoutePolicyStatus,
+    now: DateTime<Utc>,
+) -> (Verdict, Option<Duration>) {
+    let verdict = |status, reason: &str, message: &str| Verdict::new(conditions::STALLED, status, reason, message);
+    if let Some(failure) = failures.iter().find(|failure| failure.stalled) {
+        return (verdict(Tristate::True, &failure.reason, &failure.message), None);
+    }
+    let refused =
+        routed.status == Tristate::False && !matches!(routed.reason.as_str(), "NoReadyVersion" | "NotCurrent");
+    if refused {
+        let since = conditions::find(&old.conditions, conditions::ROUTED)
+            .filter(|condition| condition.status == Tristate::False)
+            .map_or(now, |condition| condition.last_transition_time);
+        let left = since + Duration::seconds(REFUSED_STALLS_AFTER) - now;
+        if left > Duration::zero() {
+            return (verdict(Tristate::False, "Progressing", ""), Some(left));
+        }
+        return (verdict(Tristate::True, &routed.reason, &routed.message), None);
+    }
+    (verdict(Tristate::False, "Progressing", ""), None)
+}
+
+/// All conditions; `Ready` takes the first thing that is not as it should be.
+fn verdicts(
+    strategy: RoutingStrategy,
+    versions: &[VersionStatus],
+    observed: &Observed,
+    plan: &Plan,
+    failures: &[Failure],
+    routed: Verdict,
+    stalled: Verdict,
+) -> Vec<Verdict> {
+    let messages: Vec<String> = observed
+        .readiness
+        .iter()
+        .map(|readiness| readiness.message.clone())
+        .collect();
+    let versions_ready = versions_ready(versions, &messages);
+    let transient = failures.first().filter(|_| stalled.status != Tristate::True);
+    let ready = if stalled.status == Tristate::True {
+        (Tristate::False, stalled.reason.clone(), stalled.message.clone())
+    } else if let Some(failure) = transient {
+        (Tristate::False, failure.reason.clone(), failure.message.clone())
+    } else if versions_ready.status != Tristate::True {
+        (
+            Tristate::False,
+            versions_ready.reason.clone(),
+            versions_ready.message.clone(),
+        )
+    } else if routed.status != Tristate::True {
+        (Tristate::False, routed.reason.clone(), routed.message.clone())
+    } else {
+        let (reason, message) = remark(strategy, plan);
+        (Tristate::True, reason, message)
+    };
+    let ready = Verdict {
+        type_: conditions::READY,
+        status: ready.0,
+        reason: ready.1,
+        message: ready.2,
+    };
+    let reconciling = conditions::reconciling(&ready, &stalled);
+    vec![ready, versions_ready, routed, reconciling, stalled]
+}
+
+/// What is worth saying of a policy that is as it should be.
+fn remark(strategy: RoutingStrategy, plan: &Plan) -> (String, String) {
+    if let Some((config, text)) = plan.weights.iter().find_map(|weight| weight.bad.clone()) {
+        let message = format!(
+            "ConfigMap {config} has annotation iter8.tools/weight: {text:?}, which is no integer 0..100; the last good weight stays"
+        );
+        return ("InvalidWeight".to_owned(), message);
+    }
+    if strategy == RoutingStrategy::BlueGreen && plan.weights.iter().all(|weight| weight.weight == 0) {
+        let message = "no version has a weight above 0: the primary gets every request";
+        return ("AllWeightsZero".to_owned(), message.to_owned());
+    }
+    (
+        "Ready".to_owned(),
+        "all versions are ready and the route is in force".to_owned(),
+    )
+}
+
+/// Condition `VersionsReady` from the versions in order and the sentences on their objects.
+pub fn versions_ready(versions: &[VersionStatus], messages: &[String]) -> Verdict {
+    let worst = versions
+        .iter()
+        .enumerate()
+        .find(|(_, version)| version.ready != Tristate::True);
+    let Some((index, version)) = worst else {
+        return Verdict::new(
+            conditions::VERSIONS_READY,
+            Tristate::True,
+            "Ready",
+            "all versions are ready",
+        );
+    };
+    let reason = if version.role == Role::Primary {
+        "PrimaryNotReady"
+    } else {
+        "CandidateNotReady"
+    };
+    let detail = messages.get(index).filter(|message| !message.is_empty()).cloned();
+    let message = format!(
+        "version {} is not ready: {}",
+        version.name,
+        detail.unwrap_or_else(|| version.reason.clone())
+    );
+    let status = if version.ready == Tristate::Unknown {
+        Tristate::Unknown
+    } else {
+        Tristate::False
+    };
+    Verdict::new(conditions::VERSIONS_READY, status, reason, message)
+}
+
+fn events(old: &RoutePolicyStatus, new: &RoutePolicyStatus) -> Vec<Event> {
+    let mut events = Vec::new();
+    for version in &new.versions {
+        let before = old
+            .versions
+            .iter()
+            .find(|one| one.name == version.name)
+            .map(|one| one.ready);
+        match (before, version.ready) {
+            (Some(Tristate::True), Tristate::False) => {
+                events.push(Event::warning(
+                    "VersionNotReady",
+                    format!("version {}: {}", version.name, version.reason),
+                ));
+            }
+            (Some(Tristate::False | Tristate::Unknown), Tristate::True) => {
+                events.push(Event::normal(
+                    "VersionReady",
+                    format!("version {} is ready", version.name),
+                ));
+            }
+            _ => {}
+        }
+    }
+    if let Some(route) = new
+        .route
+        .as_ref()
+        .filter(|_| old.summary.traffic != new.summary.traffic)
+    {
+        let note = format!("{} {} now gives {}", route.kind, route.name, new.summary.traffic);
+        events.push(Event::normal("RouteUpdated", note));
+    }
+    events.extend(conditions::transitions(&old.conditions, &new.conditions));
+    events
+}

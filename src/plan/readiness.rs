@@ -1,0 +1,139 @@
+//! When a version is ready: three values, from the objects that make it up (design, *A version's readiness*).
+
+use crate::api::status::Tristate;
+use crate::model::kind::KindRef;
+use crate::model::observed::{Body, Deployment, Meta, Object, Other, Workload};
+
+/// Whether something can serve, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Readiness {
+    /// Whether it can.
+    pub ready: Tristate,
+    /// Why, as one CamelCase word.
+    pub reason: &'static str,
+    /// Why, as a sentence that names the object.
+    pub message: String,
+}
+
+/// What is known of an object that a version is made of.
+#[derive(Clone, Copy, Debug)]
+pub enum Seen<'a> {
+    /// It is there.
+    Object(&'a Object<Body>),
+    /// It is not.
+    Absent,
+    /// Its kind is not installed.
+    KindMissing,
+    /// The operator may not see its kind.
+    Forbidden,
+}
+
+/// Whether all of a version's objects can serve: False before Unknown before True.
+pub fn of_version<'a>(resources: impl IntoIterator<Item = (KindRef, &'a str, Seen<'a>)>) -> Readiness {
+    let mut worst = Readiness {
+        ready: Tristate::True,
+        reason: "Ready",
+        message: String::new(),
+    };
+    for (kind, name, seen) in resources {
+        let (ready, reason, words) = of_object(&seen);
+        if badness(ready) > badness(worst.ready) {
+            worst = Readiness {
+                ready,
+                reason,
+                message: format!("{kind} {name} {words}"),
+            };
+        }
+    }
+    worst
+}
+
+fn badness(ready: Tristate) -> u8 {
+    match ready {
+        Tristate::True => 0,
+        Tristate::Unknown => 1,
+        Tristate::False => 2,
+    }
+}
+
+type Verdict = (Tristate, &'static str, &'static str);
+const READY: Verdict = (Tristate::True, "Ready", "is ready");
+const SCALED_TO_ZERO: Verdict = (Tristate::False, "ScaledToZero", "is scaled to zero");
+const BEHIND: Verdict = (
+    Tristate::Unknown,
+    "Progressing",
+    "has a change that its controller has not seen yet",
+);
+
+fn of_object(seen: &Seen<'_>) -> Verdict {
+    let object = match seen {
+        Seen::Object(object) => object,
+        Seen::Absent => return (Tristate::False, "NotFound", "does not exist"),
+        Seen::KindMissing => return (Tristate::False, "KindNotFound", "is of a kind that is not installed"),
+        Seen::Forbidden => {
+            return (
+                Tristate::Unknown,
+                "Forbidden",
+                "is of a kind that the operator may not watch",
+            );
+        }
+    };
+    if object.meta.deleting {
+        return (Tristate::False, "Deleting", "is being deleted");
+    }
+    match &object.body {
+        Body::Deployment(deployment) => of_deployment(&object.meta, deployment),
+        Body::Workload(workload) => of_workload(&object.meta, workload),
+        Body::Other(other) => of_other(&object.meta, other),
+        Body::Malformed(_) => (Tristate::Unknown, "Malformed", "cannot be read"),
+        Body::Service(_) | Body::ConfigMap(_) | Body::Route(_) | Body::Release(_) | Body::RoutePolicy(_) => READY,
+    }
+}
+
+fn of_deployment(meta: &Meta, deployment: &Deployment) -> Verdict {
+    if deployment.replicas == 0 {
+        SCALED_TO_ZERO
+    } else if deployment.available == 0 {
+        (Tristate::False, "NotAvailable", "has no available replica")
+    } else if deployment.observed_generation < meta.generation {
+        BEHIND
+    } else if deployment.available_condition == Some(true) {
+        READY
+    } else {
+        (
+            Tristate::Unknown,
+            "PartlyAvailable",
+            "has fewer available replicas than it needs",
+        )
+    }
+}
+
+fn of_workload(meta: &Meta, workload: &Workload) -> Verdict {
+    if workload.replicas == Some(0) {
+        SCALED_TO_ZERO
+    } else if workload.ready == 0 {
+        (Tristate::False, "NotAvailable", "has no ready replica")
+    } else if workload.observed_generation < meta.generation {
+        BEHIND
+    } else {
+        READY
+    }
+}
+
+fn of_other(meta: &Meta, other: &Other) -> Verdict {
+    if other.replicas == Some(0) {
+        return SCALED_TO_ZERO;
+    }
+    let Some(ready) = other.ready else { return READY };
+    if other
+        .observed_generation
+        .is_some_and(|observed| observed < meta.generation)
+    {
+        return BEHIND;
+    }
+    match ready {
+        Tristate::True => READY,
+        Tristate::False => (Tristate::False, "NotReady", "has condition Ready=False"),
+        Tristate::Unknown => (Tristate::Unknown, "Unknown", "has condition Ready=Unknown"),
+    }
+}

@@ -1,0 +1,104 @@
+//! The entries of the `RoutePolicy`: the versions of the spec, then those that leave, each until its requests have
+//! gone to another.
+
+use serde_json::Value;
+
+use super::{Observed, Plan, PolicySeen, is_routed};
+use crate::api::release::{PromotionStep, Strategy};
+use crate::api::route_policy::{PolicyVersion, RoutePolicySpec};
+use crate::model::kind::Kind;
+use crate::model::release::Release;
+use crate::plan::{Desired, Failure, Precondition, objects};
+
+/// Plans the `RoutePolicy`; tells whether it is already stored as it should be.
+pub fn plan(release: &Release, observed: &Observed, plan: &mut Plan) -> bool {
+    if !is_routed(release) {
+        return true;
+    }
+    // Without its own Deployment or Service a version must not be routed to: the name is somebody else's.
+    if plan.failures.iter().any(|failure| failure.reason == "NameConflict") {
+        return false;
+    }
+    let object = objects::route_policy(release, entries(release, observed, plan));
+    let unchanged = observed.policy.as_ref().is_some_and(|policy| is_same(policy, &object));
+    match precondition(release, observed) {
+        Ok(precondition) => {
+            plan.objects.policy = Some(Desired {
+                kind: Kind::RoutePolicy,
+                name: release.name.clone(),
+                object,
+                precondition,
+            });
+        }
+        Err(failure) => plan.failures.push(failure),
+    }
+    unchanged
+}
+
+fn precondition(release: &Release, observed: &Observed) -> Result<Precondition, Failure> {
+    super::workloads::precondition(release, observed, Kind::RoutePolicy, &release.name)
+}
+
+fn is_same(policy: &PolicySeen, object: &Value) -> bool {
+    let spec = object.get("spec").cloned().unwrap_or_default();
+    serde_json::from_value::<RoutePolicySpec>(spec).is_ok_and(|spec| spec == policy.spec)
+}
+
+fn entries(release: &Release, observed: &Observed, plan: &Plan) -> Vec<PolicyVersion> {
+    let stored = |name: &str| observed.policy.as_ref().and_then(|policy| policy.entry(name));
+    let mut entries: Vec<PolicyVersion> = Vec::with_capacity(release.versions.len() + 1);
+    for version in &release.versions {
+        let held = stored(&version.name).filter(|_| plan.holds(&version.name));
+        let mut entry = held.cloned().unwrap_or_else(|| objects::policy_entry(release, version));
+        entry.serves_for = stands_in_for(release, plan, &version.name);
+        entries.push(entry);
+    }
+    let listed = observed.policy.iter().flat_map(|policy| &policy.spec.versions);
+    for entry in listed.filter(|entry| release.versions.iter().all(|version| version.name != entry.name)) {
+        if stays(release, observed, plan, entry) {
+            let serves_for = stands_in_for(release, plan, &entry.name);
+            entries.push(PolicyVersion {
+                serves_for,
+                ..entry.clone()
+            });
+        }
+    }
+    entries
+}
+
+fn stands_in_for(release: &Release, plan: &Plan, name: &str) -> Option<String> {
+    let decision = plan
+        .promotion
+        .as_ref()
+        .filter(|decision| decision.stands_in && decision.source == name)?;
+    release
+        .versions
+        .first()
+        .map(|primary| primary.name.clone())
+        .filter(|primary| *primary != decision.source)
+}
+
+/// Whether a version that is no longer in the spec keeps its entry.
+fn stays(release: &Release, observed: &Observed, plan: &Plan, entry: &PolicyVersion) -> bool {
+    if let Some(decision) = plan.promotion.as_ref().filter(|decision| decision.source == entry.name) {
+        return decision.step != PromotionStep::Return;
+    }
+    observed.is_routed(&entry.backend.name) && !is_replaced(release, observed, plan)
+}
+
+/// Whether somebody ready takes over the requests of a version that leaves.
+fn is_replaced(release: &Release, observed: &Observed, plan: &Plan) -> bool {
+    let stand_in = plan.promotion.as_ref().filter(|decision| decision.stands_in);
+    if stand_in.is_some_and(|decision| observed.is_ready(&decision.source)) {
+        return true;
+    }
+    let mut takers = release
+        .versions
+        .iter()
+        .take(if release.strategy == Strategy::BlueGreen {
+            usize::MAX
+        } else {
+            1
+        });
+    takers.any(|version| observed.is_ready(&version.name))
+}

@@ -1,0 +1,362 @@
+//! Promotion: the primary gets what another version, the source, runs already.
+//!
+//! Done in one go this would lose requests twice: the source leaves before the route does, and the primary is rolled
+//! while it serves. So: *Scale* (the source gets the primary's capacity), *Switch* (the source takes the primary's
+//! requests), *Roll* (the primary rolls, serving nobody), *Return*. Every step follows from what is stored in the
+//! cluster, so a crash at any point resumes; the status only adds since when.
+
+use chrono::{DateTime, Duration, Utc};
+
+use super::workloads::Built;
+use super::{Observed, PolicySeen, Scale};
+use crate::api::release::{Promotion, PromotionStep};
+use crate::model::observed::{Deployment, Meta, ReplicasOwner};
+use crate::model::release::{Release, Version};
+
+/// Where a promotion stands, and what it asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// The step.
+    pub step: PromotionStep,
+    /// The version that serves for the primary.
+    pub source: String,
+    /// Whether the source takes the primary's place in the route.
+    pub stands_in: bool,
+    /// Versions whose objects are held as they are.
+    pub hold: Vec<String>,
+    /// A number of replicas to set.
+    pub scale: Option<Scale>,
+    /// What is waited for, as a sentence.
+    pub message: String,
+    /// Whether the primary's rollout has failed.
+    pub failed: bool,
+    /// When time alone changes something.
+    pub requeue: Option<Duration>,
+}
+
+/// Everything that the decision is made from.
+struct Scene<'a> {
+    release: &'a Release,
+    observed: &'a Observed,
+    policy: &'a PolicySeen,
+    primary: &'a Version,
+    desired: &'a Built,
+    built: &'a [Built],
+    now: DateTime<Utc>,
+}
+
+/// Decides the step; `None` when there is no promotion.
+pub fn decide(release: &Release, observed: &Observed, built: &[Built], now: DateTime<Utc>) -> Option<Decision> {
+    if !super::is_routed(release) {
+        return None;
+    }
+    let (policy, primary, desired) = (observed.policy.as_ref()?, release.versions.first()?, built.first()?);
+    let scene = Scene {
+        release,
+        observed,
+        policy,
+        primary,
+        desired,
+        built,
+        now,
+    };
+    if let Some(source) = scene.stand_in() {
+        return Some(scene.switched(source));
+    }
+    scene
+        .renamed()
+        .or_else(|| scene.returning())
+        .or_else(|| scene.starting())
+}
+
+impl Scene<'_> {
+    fn deployment(&self, name: &str) -> Option<(&Meta, &Deployment)> {
+        self.observed.deployment(self.release.uid, name)
+    }
+
+    fn is_in_spec(&self, name: &str) -> bool {
+        self.release.versions.iter().any(|version| version.name == name)
+    }
+
+    fn before(&self) -> Option<&Promotion> {
+        self.observed.status.as_ref()?.promotion.as_ref()
+    }
+
+    fn decision(&self, step: PromotionStep, source: &str, message: String) -> Decision {
+        let hold = match step {
+            PromotionStep::Scale | PromotionStep::Switch => vec![self.primary.name.clone(), source.to_owned()],
+            PromotionStep::Roll | PromotionStep::Return | PromotionStep::InPlace => vec![source.to_owned()],
+        };
+        let stands_in = matches!(step, PromotionStep::Switch | PromotionStep::Roll);
+        let source = source.to_owned();
+        Decision {
+            step,
+            source,
+            stands_in,
+            hold,
+            scale: None,
+            message,
+            failed: false,
+            requeue: None,
+        }
+    }
+
+    /// The version that stands in for the primary in the stored policy.
+    fn stand_in(&self) -> Option<&str> {
+        let mut entries = self.policy.spec.versions.iter();
+        let entry = entries.find(|entry| entry.serves_for.as_deref() == Some(self.primary.name.as_str()))?;
+        (entry.name != self.primary.name).then_some(entry.name.as_str())
+    }
+
+    /// The source stands in: the primary may roll as soon as nobody is sent there any more.
+    fn switched(&self, source: &str) -> Decision {
+        let primary = self.deployment(&self.primary.name);
+        let name = &self.primary.name;
+        let Some((meta, deployment)) = primary else {
+            return self.decision(
+                PromotionStep::Roll,
+                source,
+                format!("waiting for Deployment {name} to exist"),
+            );
+        };
+        if *deployment.template != *self.desired.template {
+            return self.switching(source);
+        }
+        if self.is_rolled_out(meta, deployment) && self.is_enough(deployment, source) {
+            return self.decision(PromotionStep::Return, source, format!("{name} takes its requests back"));
+        }
+        let mut decision = self.decision(
+            PromotionStep::Roll,
+            source,
+            format!(
+                "waiting for Deployment {name} to roll out: {} of {} replicas are updated and available; {source} serves",
+                deployment.updated.min(deployment.available),
+                deployment.replicas
+            ),
+        );
+        decision.scale = self.capacity(&self.primary.name, deployment, meta, source);
+        if deployment.deadline_exceeded && deployment.observed_generation >= meta.generation {
+            decision.failed = true;
+            decision.message = format!("Deployment {name} exceeded its progress deadline; {source} goes on serving");
+        }
+        decision
+    }
+
+    fn switching(&self, source: &str) -> Decision {
+        let name = &self.primary.name;
+        match self.policy.drained_at(self.release.drain_seconds) {
+            Some(end) if end <= self.now => self.decision(
+                PromotionStep::Roll,
+                source,
+                format!("{source} serves; {name} gets its new template"),
+            ),
+            Some(end) => {
+                let mut decision = self.decision(
+                    PromotionStep::Switch,
+                    source,
+                    format!(
+                        "{source} serves; requests under way to {name} have {} s to end",
+                        self.release.drain_seconds
+                    ),
+                );
+                decision.requeue = Some(end - self.now);
+                decision
+            }
+            None => {
+                let message = format!("waiting for the route to send the requests of {name} to {source}");
+                self.decision(PromotionStep::Switch, source, message)
+            }
+        }
+    }
+
+    /// The spec names another version first, which cannot serve yet, or not what the spec asks for: whoever answers now
+    /// goes on doing so.
+    fn renamed(&self) -> Option<Decision> {
+        let first = self.policy.spec.versions.first()?;
+        let changes = self
+            .deployment(&self.primary.name)
+            .is_some_and(|(_, one)| *one.template != *self.desired.template);
+        if first.name == self.primary.name || !changes && self.observed.is_ready(&self.primary.name) {
+            return None;
+        }
+        let stand_in = self
+            .policy
+            .spec
+            .versions
+            .iter()
+            .find(|entry| entry.serves_for.as_ref() == Some(&first.name));
+        let acting = stand_in
+            .filter(|entry| self.observed.is_ready(&entry.name))
+            .unwrap_or(first);
+        if acting.name == self.primary.name || self.is_in_spec(&acting.name) {
+            return None;
+        }
+        let message = format!("{} serves until {} is ready", acting.name, self.primary.name);
+        let step = if changes {
+            PromotionStep::Switch
+        } else {
+            PromotionStep::Roll
+        };
+        Some(self.decision(step, &acting.name, message))
+    }
+
+    /// The primary has its requests back: the source stays as it is until those under way to it have ended.
+    fn returning(&self) -> Option<Decision> {
+        let before = self.before().filter(|before| before.step == PromotionStep::Return)?;
+        let (_, primary) = self.deployment(&self.primary.name)?;
+        if *primary.template != *self.desired.template {
+            return None;
+        }
+        let end = self.policy.drained_at(self.release.drain_seconds);
+        if end.is_some_and(|end| end <= self.now) {
+            return None;
+        }
+        let message = format!(
+            "waiting for the route to send nobody to {} in place of the primary",
+            before.source
+        );
+        let mut decision = self.decision(PromotionStep::Return, &before.source, message);
+        decision.requeue = end.map(|end| end - self.now);
+        Some(decision)
+    }
+
+    /// The primary's template changes, or is rolling in place.
+    fn starting(&self) -> Option<Decision> {
+        let (meta, primary) = self.deployment(&self.primary.name)?;
+        let before = self.before().filter(|before| before.step == PromotionStep::InPlace);
+        if let Some(before) = before.filter(|before| self.deployment(&before.source).is_some()) {
+            let done = *primary.template == *self.desired.template && self.is_rolled_out(meta, primary);
+            let message = format!(
+                "{} rolls out under its own share; its pods need a preStop hook",
+                self.primary.name
+            );
+            return (!done).then(|| self.decision(PromotionStep::InPlace, &before.source, message));
+        }
+        if *primary.template == *self.desired.template {
+            return None;
+        }
+        let source = self.source(primary)?;
+        let (source_meta, deployment) = self.deployment(source)?;
+        if let Some(why) = self.in_place(source, primary, deployment) {
+            let message = format!(
+                "{} rolls out under its own share, as {why}; its pods need a preStop hook",
+                self.primary.name
+            );
+            return Some(self.decision(PromotionStep::InPlace, source, message));
+        }
+        if deployment.available >= primary.replicas {
+            let message = format!("{source} takes the requests of {}", self.primary.name);
+            return Some(self.decision(PromotionStep::Switch, source, message));
+        }
+        let message = format!(
+            "waiting for Deployment {source} to have {} available replicas, as many as the primary; it has {}",
+            primary.replicas, deployment.available
+        );
+        let mut decision = self.decision(PromotionStep::Scale, source, message);
+        decision.scale = scale_to(source, source_meta, deployment, primary.replicas);
+        decision.requeue = Some(self.scale_deadline(source, deployment) - self.now);
+        Some(decision)
+    }
+
+    /// The version that runs already what the primary is to run, and that this edit removes or changes itself.
+    fn source(&self, primary: &Deployment) -> Option<&str> {
+        let new_images = *primary.images != *self.desired.images;
+        let mut entries = self
+            .policy
+            .spec
+            .versions
+            .iter()
+            .filter(|entry| entry.name != self.primary.name);
+        let found = entries.find(|entry| {
+            let Some((_, deployment)) = self.deployment(&entry.name) else {
+                return false;
+            };
+            let runs_it = *deployment.template == *self.desired.template
+                || new_images && *deployment.images == *self.desired.images;
+            let index = self
+                .release
+                .versions
+                .iter()
+                .position(|version| version.name == entry.name);
+            let changes = match index.and_then(|index| self.built.get(index)) {
+                Some(built) => *built.template != *deployment.template,
+                None => true,
+            };
+            runs_it && changes
+        });
+        found.map(|entry| entry.name.as_str())
+    }
+
+    /// Why no version can stand in for the primary.
+    fn in_place(&self, source: &str, primary: &Deployment, deployment: &Deployment) -> Option<String> {
+        let names = [(self.primary.name.as_str(), primary), (source, deployment)];
+        if let Some((name, _)) = names.iter().find(|(_, one)| one.replicas_owner == ReplicasOwner::Scale) {
+            return Some(format!(
+                "an autoscaler or kubectl scale sets the replicas of Deployment {name}"
+            ));
+        }
+        if !self.observed.is_ready(source) {
+            return Some(format!("{source}, which runs the new version already, is not ready"));
+        }
+        let short = deployment.available < primary.replicas;
+        if short && deployment.replicas < primary.replicas && deployment.replicas_owner == ReplicasOwner::Other {
+            return Some(format!("somebody else sets the replicas of Deployment {source}"));
+        }
+        (short && self.scale_deadline(source, deployment) <= self.now).then(|| {
+            format!(
+                "Deployment {source} did not get {} available replicas in time",
+                primary.replicas
+            )
+        })
+    }
+
+    fn scale_deadline(&self, source: &str, deployment: &Deployment) -> DateTime<Utc> {
+        let begun = self
+            .before()
+            .filter(|before| before.step == PromotionStep::Scale && before.source == source);
+        let since = begun.map_or(self.now, |before| before.since);
+        since + Duration::seconds(i64::from(deployment.progress_deadline_seconds.max(1)))
+    }
+
+    /// Whether every pod runs the template and can serve.
+    fn is_rolled_out(&self, meta: &Meta, deployment: &Deployment) -> bool {
+        deployment.observed_generation >= meta.generation
+            && deployment.updated == deployment.total
+            && deployment.available == deployment.total
+            && deployment.total == deployment.replicas
+            && self.observed.is_ready(&self.primary.name)
+    }
+
+    /// Whether the primary can carry what the source carries; a number that the spec or somebody else sets is enough.
+    fn is_enough(&self, primary: &Deployment, source: &str) -> bool {
+        let carried = self
+            .deployment(source)
+            .map_or(0, |(_, deployment)| deployment.available);
+        primary.available >= carried || !self.may_scale(primary)
+    }
+
+    fn may_scale(&self, primary: &Deployment) -> bool {
+        let open = self.desired.replicas.is_none();
+        open && matches!(primary.replicas_owner, ReplicasOwner::Nobody | ReplicasOwner::Promotion)
+    }
+
+    /// The primary gets as many replicas as its source has, where nobody else sets them.
+    fn capacity(&self, name: &str, primary: &Deployment, meta: &Meta, source: &str) -> Option<Scale> {
+        let carried = self
+            .deployment(source)
+            .map_or(0, |(_, deployment)| deployment.available);
+        if primary.replicas >= carried || !self.may_scale(primary) {
+            return None;
+        }
+        scale_to(name, meta, primary, carried)
+    }
+}
+
+fn scale_to(name: &str, meta: &Meta, deployment: &Deployment, replicas: i32) -> Option<Scale> {
+    (deployment.replicas < replicas).then(|| Scale {
+        deployment: name.to_owned(),
+        uid: meta.uid,
+        resource_version: meta.resource_version,
+        replicas,
+    })
+}

@@ -1,0 +1,326 @@
+//! What a Release's status says: every version, what it gets and why, and where a promotion stands.
+
+use chrono::{DateTime, Utc};
+
+use super::{Observed, Plan, PolicySeen, is_routed, removals};
+use crate::api::release::{PromotionStep, Strategy};
+use crate::api::route_policy::RoutingStrategy;
+use crate::api::status::{Condition, Role, Summary, Tristate, VersionStatus, WeightSource};
+use crate::api::{ReleaseStatus, RoutePolicyStatus};
+use crate::model::release::{Release, Version};
+use crate::plan::conditions::{self, Verdict, seconds};
+use crate::plan::policy::status::{traffic, versions_ready};
+use crate::plan::{Event, Failure};
+
+/// A status, and the events of what changed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// The status; `None`: it is written when the `RoutePolicy` has caught up, which wakes the Release again.
+    pub status: Option<ReleaseStatus>,
+    /// What changed since the stored status.
+    pub events: Vec<Event>,
+}
+
+/// Builds the status from what is stored now; `failures` are those of the writes.
+pub fn report(release: &Release, observed: &Observed, plan: &Plan, failures: &[Failure], now: DateTime<Utc>) -> Report {
+    let old = observed.status.clone().unwrap_or_default();
+    let failures: Vec<Failure> = plan.failures.iter().chain(failures).cloned().collect();
+    let promotion = plan.promotion_status(old.promotion.as_ref(), now);
+    let policy = observed.policy.as_ref().filter(|_| is_routed(release));
+    let behind = is_routed(release) && caught_up(policy).is_none();
+    if behind && failures.is_empty() && promotion == old.promotion && !release.suspend {
+        return Report {
+            status: None,
+            events: plan.events.clone(),
+        };
+    }
+    let reported = policy.and_then(|policy| policy.status.as_ref());
+    let (versions, messages) = versions(release, observed, plan, reported, &old, now);
+    let route = reported.and_then(|status| status.route.clone());
+    let verdicts = verdicts(release, plan, &failures, &versions, &messages, reported);
+    let conditions = conditions::stamp(verdicts, &old.conditions, release.generation, now);
+    let summary = summary(release, observed, &versions, route.is_some());
+    let status = ReleaseStatus {
+        observed_generation: release.generation,
+        versions,
+        route,
+        promotion,
+        conditions,
+        summary,
+    };
+    let mut events = plan.events.clone();
+    events.extend(transitions(&old, &status, plan));
+    Report {
+        status: Some(status),
+        events,
+    }
+}
+
+/// The status of a Release that cannot be planned at all: it is invalid, or cannot be read.
+pub fn rejected(generation: i64, old: Option<&ReleaseStatus>, failure: &Failure, now: DateTime<Utc>) -> Report {
+    let old = old.cloned().unwrap_or_default();
+    let conditions = conditions::stamp(conditions::rejected(failure), &old.conditions, generation, now);
+    let status = ReleaseStatus {
+        observed_generation: generation,
+        conditions,
+        ..old.clone()
+    };
+    let events = conditions::transitions(&old.conditions, &status.conditions);
+    Report {
+        status: Some(status),
+        events,
+    }
+}
+
+/// The policy's status, if it was computed for the policy as it is.
+fn caught_up(policy: Option<&PolicySeen>) -> Option<&RoutePolicyStatus> {
+    let policy = policy?;
+    policy
+        .status
+        .as_ref()
+        .filter(|status| status.observed_generation == policy.meta.generation)
+}
+
+fn versions(
+    release: &Release,
+    observed: &Observed,
+    plan: &Plan,
+    reported: Option<&RoutePolicyStatus>,
+    old: &ReleaseStatus,
+    now: DateTime<Utc>,
+) -> (Vec<VersionStatus>, Vec<String>) {
+    let mut versions = Vec::new();
+    let mut messages = Vec::new();
+    for (index, version) in release.versions.iter().enumerate() {
+        let role = if index == 0 { Role::Primary } else { Role::Candidate };
+        let readiness = observed.readiness(&version.name);
+        messages.push(readiness.message);
+        let known = reported.and_then(|status| status.versions.iter().find(|one| one.name == version.name));
+        let mut status = known.cloned().unwrap_or_else(|| VersionStatus {
+            name: version.name.clone(),
+            role,
+            ready: readiness.ready,
+            reason: readiness.reason.to_owned(),
+            weight: None,
+            percent: None,
+            source: WeightSource::Spec,
+            since: seconds(now),
+        });
+        status.role = role;
+        versions.push(keep_since(status, old));
+    }
+    for (name, since) in &plan.leaving {
+        let known = reported.and_then(|status| status.versions.iter().find(|one| one.name == *name));
+        let readiness = observed.readiness(name);
+        let reason = if since.is_some() {
+            removals::DRAINING
+        } else {
+            readiness.reason
+        };
+        let status = VersionStatus {
+            name: name.clone(),
+            role: Role::Leaving,
+            ready: readiness.ready,
+            reason: reason.to_owned(),
+            weight: known.and_then(|known| known.weight),
+            percent: known.map_or(Some(0), |known| known.percent),
+            source: known.map(|known| known.source).unwrap_or_default(),
+            since: since.unwrap_or_else(|| seconds(now)),
+        };
+        versions.push(if since.is_some() {
+            status
+        } else {
+            keep_since(status, old)
+        });
+    }
+    (versions, messages)
+}
+
+/// A version whose readiness and role stay keeps its time.
+fn keep_since(mut status: VersionStatus, old: &ReleaseStatus) -> VersionStatus {
+    let before = old.versions.iter().find(|one| one.name == status.name);
+    if let Some(before) = before.filter(|before| before.ready == status.ready && before.role == status.role) {
+        status.since = before.since;
+    }
+    status
+}
+
+fn verdicts(
+    release: &Release,
+    plan: &Plan,
+    failures: &[Failure],
+    versions: &[VersionStatus],
+    messages: &[String],
+    reported: Option<&RoutePolicyStatus>,
+) -> Vec<Verdict> {
+    let spec: Vec<VersionStatus> = versions
+        .iter()
+        .filter(|one| one.role != Role::Leaving)
+        .cloned()
+        .collect();
+    let versions_ready = versions_ready(&spec, messages);
+    let routed = routed(release, reported);
+    let stalled = stalled(failures, plan, reported);
+    let ready = ready(
+        release,
+        plan,
+        failures,
+        (&versions_ready, &routed, &stalled),
+        reported,
+        versions,
+    );
+    let reconciling = conditions::reconciling(&ready, &stalled);
+    vec![ready, versions_ready, routed, reconciling, stalled]
+}
+
+fn copied(type_: &'static str, condition: &Condition) -> Verdict {
+    Verdict::new(type_, condition.status, &condition.reason, condition.message.clone())
+}
+
+fn routed(release: &Release, reported: Option<&RoutePolicyStatus>) -> Verdict {
+    if !is_routed(release) {
+        return Verdict::new(
+            conditions::ROUTED,
+            Tristate::True,
+            "NotRouted",
+            "strategy none routes nothing",
+        );
+    }
+    let condition = reported.and_then(|status| conditions::find(&status.conditions, conditions::ROUTED));
+    condition.map_or_else(
+        || {
+            Verdict::new(
+                conditions::ROUTED,
+                Tristate::Unknown,
+                "Pending",
+                "the RoutePolicy has not reported yet",
+            )
+        },
+        |condition| copied(conditions::ROUTED, condition),
+    )
+}
+
+fn stalled(failures: &[Failure], plan: &Plan, reported: Option<&RoutePolicyStatus>) -> Verdict {
+    let verdict = |reason: &str, message: &str| Verdict::new(conditions::STALLED, Tristate::True, reason, message);
+    if let Some(failure) = failures.iter().find(|failure| failure.stalled) {
+        return verdict(&failure.reason, &failure.message);
+    }
+    if let Some(decision) = plan.promotion.as_ref().filter(|decision| decision.failed) {
+        return verdict("RolloutFailed", &decision.message);
+    }
+    let condition = reported.and_then(|status| conditions::find(&status.conditions, conditions::STALLED));
+    match condition.filter(|condition| condition.status == Tristate::True) {
+        Some(condition) => copied(conditions::STALLED, condition),
+        None => Verdict::new(conditions::STALLED, Tristate::False, "Progressing", ""),
+    }
+}
+
+/// `Ready` takes the first thing that is not as it should be.
+fn ready(
+    release: &Release,
+    plan: &Plan,
+    failures: &[Failure],
+    (versions, routed, stalled): (&Verdict, &Verdict, &Verdict),
+    reported: Option<&RoutePolicyStatus>,
+    all: &[VersionStatus],
+) -> Verdict {
+    let not = |reason: &str, message: &str| Verdict::new(conditions::READY, Tristate::False, reason, message);
+    if stalled.status == Tristate::True {
+        return not(&stalled.reason, &stalled.message);
+    }
+    if let Some(failure) = failures.first() {
+        return not(&failure.reason, &failure.message);
+    }
+    if let Some(decision) = &plan.promotion {
+        let reason = if decision.step == PromotionStep::InPlace {
+            "RollingInPlace"
+        } else {
+            "Promoting"
+        };
+        return not(reason, &decision.message);
+    }
+    if release.suspend {
+        return not("Suspended", "spec.suspend is true: nothing is written");
+    }
+    if let Some(bad) = [versions, routed]
+        .into_iter()
+        .find(|verdict| verdict.status != Tristate::True)
+    {
+        return not(&bad.reason, &bad.message);
+    }
+    if let Some(leaving) = all.iter().find(|version| version.role == Role::Leaving) {
+        return not(
+            "Removing",
+            &format!("version {} is no longer in the spec and goes", leaving.name),
+        );
+    }
+    let remark = plan.remarks.join("; ");
+    let said = reported.and_then(|status| conditions::find(&status.conditions, conditions::READY));
+    match said.filter(|condition| condition.status == Tristate::True && condition.reason != "Ready") {
+        Some(condition) => copied(conditions::READY, condition),
+        None if remark.is_empty() => Verdict::new(
+            conditions::READY,
+            Tristate::True,
+            "Ready",
+            "every version is ready and gets what it should",
+        ),
+        None => Verdict::new(conditions::READY, Tristate::True, "Ready", remark),
+    }
+}
+
+fn summary(release: &Release, observed: &Observed, versions: &[VersionStatus], routed: bool) -> Summary {
+    let spec: Vec<&VersionStatus> = versions
+        .iter()
+        .filter(|version| version.role != Role::Leaving)
+        .collect();
+    let ready = spec.iter().filter(|version| version.ready == Tristate::True).count();
+    let strategy = match release.strategy {
+        Strategy::None => None,
+        Strategy::BlueGreen => Some(RoutingStrategy::BlueGreen),
+        Strategy::Canary => Some(RoutingStrategy::Canary),
+        Strategy::Mirror => Some(RoutingStrategy::Mirror),
+    };
+    Summary {
+        versions: format!("{ready}/{}", spec.len()),
+        traffic: strategy.map_or_else(|| "-".to_owned(), |strategy| traffic(strategy, versions, routed)),
+        images: images(release, observed),
+    }
+}
+
+fn images(release: &Release, observed: &Observed) -> String {
+    let image = |version: &Version| {
+        let live = observed.deployment(release.uid, &version.name);
+        let live = live.map(|(_, deployment)| deployment.images.join("+"));
+        live.or_else(|| version.image.clone()).unwrap_or_default()
+    };
+    release.versions.iter().map(image).collect::<Vec<_>>().join(",")
+}
+
+fn transitions(old: &ReleaseStatus, new: &ReleaseStatus, plan: &Plan) -> Vec<Event> {
+    let mut events = Vec::new();
+    let step = |status: &ReleaseStatus| status.promotion.as_ref().map(|one| (one.step, one.source.clone()));
+    if step(old) != step(new) {
+        events.push(match (&new.promotion, &plan.promotion) {
+            (Some(now), Some(decision)) => Event::normal("Promotion", format!("{:?}: {}", now.step, decision.message)),
+            _ => Event::normal("Promoted", "the primary serves what was promoted"),
+        });
+    }
+    for gone in old
+        .versions
+        .iter()
+        .filter(|one| new.versions.iter().all(|version| version.name != one.name))
+    {
+        events.push(Event::normal(
+            "VersionRemoved",
+            format!("version {} is gone", gone.name),
+        ));
+    }
+    let ready = |conditions: &[Condition]| {
+        conditions::find(conditions, conditions::READY).is_some_and(|condition| condition.status == Tristate::True)
+    };
+    if ready(&new.conditions) && !ready(&old.conditions) {
+        events.push(Event::normal("Ready", format!("traffic {}", new.summary.traffic)));
+    }
+    events.extend(conditions::transitions(&old.conditions, &new.conditions));
+    events
+}

@@ -1,0 +1,240 @@
+//! Deployments, Services and weight `ConfigMap`s: built once, held while a promotion needs them as they are.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use super::{Observed, Plan, is_routed};
+use crate::api::annotations;
+use crate::api::release::PromotionStep;
+use crate::model::kind::Kind;
+use crate::model::names;
+use crate::model::observed::{Deployment, Meta, ReplicasOwner, WeightConfig};
+use crate::model::release::{Release, Version};
+use crate::plan::policy::weights::parse;
+use crate::plan::{Desired, Event, Failure, Precondition, objects};
+
+/// What is known of a version's Deployment before the cluster is looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Built {
+    /// Digest of the pod template, as in annotation `iter8.tools/template`.
+    pub template: String,
+    /// The images of its containers.
+    pub images: Vec<Box<str>>,
+    /// The number of replicas, if the spec says one.
+    pub replicas: Option<i32>,
+}
+
+/// Builds what promotions compare, in the order of the versions.
+pub fn build(release: &Release) -> Vec<Built> {
+    release
+        .versions
+        .iter()
+        .map(|version| {
+            let deployment = objects::deployment(release, version, None);
+            let template = deployment.pointer("/metadata/annotations/iter8.tools~1template");
+            let containers = deployment
+                .pointer("/spec/template/spec/containers")
+                .and_then(Value::as_array);
+            let image = |container: &Value| container.get("image").and_then(Value::as_str).map(Box::from);
+            Built {
+                template: template.and_then(Value::as_str).unwrap_or_default().to_owned(),
+                images: containers.into_iter().flatten().filter_map(image).collect(),
+                replicas: objects::replicas(version),
+            }
+        })
+        .collect()
+}
+
+/// A Service that does not select its own pods would leave the route with nobody behind it.
+pub fn mismatches(release: &Release) -> Vec<Failure> {
+    let errors = objects::validate_built(release).into_iter();
+    errors
+        .map(|error| Failure::stalled("SelectorMismatch", format!("{}: {}", error.path, error.message)))
+        .collect()
+}
+
+/// Plans the objects of every version of the spec, and the application's Service.
+pub fn plan(release: &Release, observed: &Observed, built: &[Built], now: DateTime<Utc>, plan: &mut Plan) {
+    for (index, version) in release.versions.iter().enumerate() {
+        if plan.holds(&version.name) {
+            continue;
+        }
+        let replicas = built.get(index).and_then(|built| built.replicas);
+        plan_deployment(release, observed, version, replicas, plan);
+        let extra = extra_ports(release, observed, version, now, plan);
+        let service = objects::service(release, version, &extra);
+        push(release, observed, plan, Kind::Service, &version.name, service);
+        if objects::weight_config_needed(release, index) {
+            plan_weight(release, observed, version, plan);
+        }
+    }
+    if let Some(service) = objects::application_service(release) {
+        push(release, observed, plan, Kind::Service, &release.application, service);
+    }
+}
+
+/// An object is written only if its name is free or it is the Release's.
+pub fn precondition(release: &Release, observed: &Observed, kind: Kind, name: &str) -> Result<Precondition, Failure> {
+    let Some(object) = observed.object(kind, name) else {
+        return Ok(Precondition::Absent);
+    };
+    let meta = &object.meta;
+    let ours = meta.controller == Some(release.uid) || meta.adoptable_by.as_deref() == Some(&release.name);
+    if !ours {
+        let message = format!("{kind} {name} exists and is not this Release's: delete it, or choose another name");
+        return Err(Failure::stalled("NameConflict", message));
+    }
+    if meta.deleting {
+        let message = format!("{kind} {name} is being deleted; it is made anew when it is gone");
+        return Err(Failure {
+            reason: "Deleting".to_owned(),
+            message,
+            stalled: false,
+        });
+    }
+    Ok(match kind {
+        // A live weight must not be overwritten with the one that was seen before it.
+        Kind::ConfigMap => Precondition::UidAndVersion(meta.uid, meta.resource_version),
+        _ => Precondition::Uid(meta.uid),
+    })
+}
+
+fn push(release: &Release, observed: &Observed, plan: &mut Plan, kind: Kind, name: &str, object: Value) {
+    match precondition(release, observed, kind, name) {
+        Ok(precondition) => {
+            let desired = Desired {
+                kind,
+                name: name.to_owned(),
+                object,
+                precondition,
+            };
+            match kind {
+                Kind::Deployment => plan.objects.deployments.push(desired),
+                Kind::ConfigMap => plan.objects.weight_configs.push(desired),
+                _ => plan.objects.services.push(desired),
+            }
+        }
+        Err(failure) => plan.failures.push(failure),
+    }
+}
+
+fn plan_deployment(release: &Release, observed: &Observed, version: &Version, wanted: Option<i32>, plan: &mut Plan) {
+    let live = observed.deployment(release.uid, &version.name);
+    let replicas = replicas(version, wanted, live, plan);
+    let mut object = objects::deployment(release, version, replicas);
+    if let Some(wanted) = wanted {
+        let annotations = object
+            .pointer_mut("/metadata/annotations")
+            .and_then(Value::as_object_mut);
+        if let Some(annotations) = annotations {
+            annotations.insert(annotations::REPLICAS.to_owned(), Value::String(wanted.to_string()));
+        }
+    }
+    push(release, observed, plan, Kind::Deployment, &version.name, object);
+}
+
+/// The number to apply: the spec's, unless somebody scaled since; without one, what is ours stays as it is until
+/// somebody else sets it.
+fn replicas(
+    version: &Version,
+    wanted: Option<i32>,
+    live: Option<(&Meta, &Deployment)>,
+    plan: &mut Plan,
+) -> Option<i32> {
+    let Some((_, deployment)) = live else { return wanted };
+    let scaled = matches!(deployment.replicas_owner, ReplicasOwner::Scale);
+    match wanted {
+        Some(wanted) if scaled && deployment.spec_replicas == Some(wanted) => {
+            plan.remarks.push(format!(
+                "Deployment {} was scaled to {} replicas, which stand until the spec's {wanted} changes",
+                version.name, deployment.replicas
+            ));
+            None
+        }
+        Some(wanted) => Some(wanted),
+        None if deployment.replicas_ours && deployment.replicas_owner == ReplicasOwner::Release => {
+            Some(deployment.replicas)
+        }
+        None => None,
+    }
+}
+
+/// Ports that the Service keeps for a while: the stored route names them, or requests to them are under way.
+fn extra_ports(
+    release: &Release,
+    observed: &Observed,
+    version: &Version,
+    now: DateTime<Utc>,
+    plan: &mut Plan,
+) -> Vec<i32> {
+    let (Some(policy), Some(service)) = (observed.policy.as_ref(), observed.service(&version.name)) else {
+        return Vec::new();
+    };
+    if !is_routed(release) {
+        return Vec::new();
+    }
+    let wanted = objects::policy_entry(release, version).backend.port;
+    let ours = |name: &str| name == "http" || name.starts_with("http-");
+    let old = service
+        .ports
+        .iter()
+        .filter(|port| port.port != wanted && ours(&port.name))
+        .map(|port| port.port);
+    let old: Vec<i32> = old.collect();
+    let moved = policy
+        .entry(&version.name)
+        .is_some_and(|entry| entry.backend.port == wanted);
+    match policy
+        .drained_at(release.drain_seconds)
+        .filter(|_| moved && !old.is_empty())
+    {
+        Some(end) if end <= now => Vec::new(),
+        Some(end) => {
+            plan.look_again(end - now);
+            old
+        }
+        None => old,
+    }
+}
+
+fn plan_weight(release: &Release, observed: &Observed, version: &Version, plan: &mut Plan) {
+    let name = names::weight_config(&version.name);
+    let spec = version.weight.to_string();
+    let live = observed.weight_config(&name);
+    let weight = match live {
+        Some(config) if !starts_anew(release, observed, config, &spec, plan) => config
+            .weight_ours
+            .then(|| config.weight.clone().unwrap_or_default().to_string()),
+        _ => Some(spec.clone()),
+    };
+    if let Some(config) = live.filter(|_| weight.as_deref() == Some(&spec)) {
+        let over = config
+            .weight
+            .as_deref()
+            .filter(|text| parse(text) != config.spec_weight.as_deref().and_then(parse));
+        if let Some(text) = over {
+            let note = format!(
+                "the weight {text} of {} is no longer in force; the spec's {spec} is",
+                version.name
+            );
+            plan.events.push(Event::normal("OverrideEnded", note));
+        }
+    }
+    let object = objects::weight_config(release, version, weight.as_deref(), &spec);
+    push(release, observed, plan, Kind::ConfigMap, &name, object);
+}
+
+/// Whether the spec's weight is set (again): it changed, the annotation is gone, a promotion returns, or the version is
+/// the only one left.
+fn starts_anew(release: &Release, observed: &Observed, config: &WeightConfig, spec: &str, plan: &Plan) -> bool {
+    let alone = release.versions.len() == 1
+        && observed
+            .policy
+            .as_ref()
+            .is_none_or(|policy| policy.spec.versions.len() <= 1);
+    let returns = plan
+        .promotion
+        .as_ref()
+        .is_some_and(|decision| decision.step == PromotionStep::Return);
+    config.weight.is_none() || config.spec_weight.as_deref() != Some(spec) || returns || alone
+}
