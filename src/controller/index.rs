@@ -1,0 +1,165 @@
+//! Who is to be woken by which object: references from `RoutePolicies`, claims on routes, and Releases that wait for a
+//! name to become free.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::Key;
+use crate::model::kind::{Kind, KindRef};
+
+/// An object: kind, namespace, name.
+pub type Place = (KindRef, Arc<str>, Arc<str>);
+
+/// The references of one `RoutePolicy`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct References {
+    /// The objects that its versions are made of, and their weight `ConfigMap`s.
+    pub objects: BTreeSet<(KindRef, String)>,
+    /// The route that it asks for.
+    pub route: Option<(Kind, String)>,
+}
+
+/// The index. Bounded by the number of policies, their references, and of Releases with a conflict.
+#[derive(Debug, Default)]
+pub struct Index {
+    policies: HashMap<Key, References>,
+    referrers: HashMap<Place, BTreeSet<Arc<str>>>,
+    waiters: HashMap<Place, BTreeSet<Arc<str>>>,
+    kinds: HashMap<KindRef, usize>,
+}
+
+/// Kinds that policies began or ceased to name.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct KindsNamed {
+    /// Named now, and not before.
+    pub opened: Vec<KindRef>,
+    /// Named by nobody any more.
+    pub closed: Vec<KindRef>,
+}
+
+impl Index {
+    /// Replaces the references of a policy; with `References::default()` it is forgotten.
+    pub fn set(&mut self, policy: &Key, now: References) -> KindsNamed {
+        let before = self.policies.remove(policy).unwrap_or_default();
+        let mut named = KindsNamed::default();
+        if before != now {
+            self.count(&now, &before, &mut named);
+            for place in places(&policy.0, &before) {
+                remove(&mut self.referrers, &place, &policy.1);
+            }
+            for place in places(&policy.0, &now) {
+                self.referrers.entry(place).or_default().insert(Arc::clone(&policy.1));
+            }
+        }
+        if now != References::default() {
+            self.policies.insert(policy.clone(), now);
+        }
+        named
+    }
+
+    fn count(&mut self, now: &References, before: &References, named: &mut KindsNamed) {
+        for kind in other_kinds(now) {
+            let count = self.kinds.entry(kind.clone()).or_default();
+            *count += 1;
+            if *count == 1 {
+                named.opened.push(kind);
+            }
+        }
+        for kind in other_kinds(before) {
+            let Some(count) = self.kinds.get_mut(&kind) else { continue };
+            *count -= 1;
+            if *count == 0 {
+                self.kinds.remove(&kind);
+                named.closed.push(kind);
+            }
+        }
+        // Opened and closed in one go: it was open all along.
+        let both: Vec<KindRef> = named.opened.iter().filter(|kind| named.closed.contains(kind)).cloned().collect();
+        named.opened.retain(|kind| !both.contains(kind));
+        named.closed.retain(|kind| !both.contains(kind));
+    }
+
+    /// The policies that name the object, or ask for it as their route.
+    pub fn referrers(&self, place: &Place) -> impl Iterator<Item = &Arc<str>> {
+        self.referrers.get(place).into_iter().flatten()
+    }
+
+    /// Notes that a Release waits for a name to become free.
+    pub fn wait(&mut self, place: Place, release: &Arc<str>) {
+        self.waiters.entry(place).or_default().insert(Arc::clone(release));
+    }
+
+    /// The Releases that waited for a change of the object; they wait no more.
+    pub fn take_waiters(&mut self, place: &Place) -> BTreeSet<Arc<str>> {
+        self.waiters.remove(place).unwrap_or_default()
+    }
+}
+
+fn places<'a>(namespace: &'a Arc<str>, references: &'a References) -> impl Iterator<Item = Place> + 'a {
+    let objects = references.objects.iter().map(|(kind, name)| (kind.clone(), name.as_str()));
+    let route = references.route.iter().map(|(kind, name)| (KindRef::Known(*kind), name.as_str()));
+    objects.chain(route).map(|(kind, name)| (kind, Arc::clone(namespace), Arc::from(name)))
+}
+
+fn other_kinds(references: &References) -> BTreeSet<KindRef> {
+    let kinds = references.objects.iter().map(|(kind, _)| kind.clone());
+    kinds.filter(|kind| matches!(kind, KindRef::Other(_))).collect()
+}
+
+fn remove(map: &mut HashMap<Place, BTreeSet<Arc<str>>>, place: &Place, name: &Arc<str>) {
+    if let Some(names) = map.get_mut(place) {
+        names.remove(name);
+        if names.is_empty() {
+            map.remove(place);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn references(objects: &[(&str, &str, &str)]) -> References {
+        let objects = objects.iter().map(|(api, kind, name)| (KindRef::new(api, kind), (*name).to_owned())).collect();
+        References { objects, route: None }
+    }
+
+    fn key(name: &str) -> Key {
+        (Arc::from("default"), Arc::from(name))
+    }
+
+    fn place(api: &str, kind: &str, name: &str) -> Place {
+        (KindRef::new(api, kind), Arc::from("default"), Arc::from(name))
+    }
+
+    #[test]
+    fn a_policy_is_woken_by_what_it_names_until_it_names_it_no_more() {
+        let mut index = Index::default();
+        index.set(&key("web"), references(&[("apps/v1", "Deployment", "web-0")]));
+        let at = place("apps/v1", "Deployment", "web-0");
+        assert_eq!(index.referrers(&at).map(AsRef::as_ref).collect::<Vec<_>>(), ["web"]);
+        index.set(&key("web"), references(&[("apps/v1", "Deployment", "web-1")]));
+        assert_eq!(index.referrers(&at).count(), 0);
+    }
+
+    #[test]
+    fn a_kind_is_opened_by_the_first_policy_and_closed_after_the_last() {
+        let mut index = Index::default();
+        let knative = references(&[("serving.knative.dev/v1", "Service", "web")]);
+        let kind = KindRef::new("serving.knative.dev/v1", "Service");
+        assert_eq!(index.set(&key("one"), knative.clone()).opened, [kind.clone()]);
+        assert_eq!(index.set(&key("two"), knative.clone()), KindsNamed::default());
+        assert_eq!(index.set(&key("one"), References::default()), KindsNamed::default());
+        assert_eq!(index.set(&key("two"), knative), KindsNamed::default());
+        assert_eq!(index.set(&key("two"), References::default()).closed, [kind]);
+    }
+
+    #[test]
+    fn a_release_that_waits_for_a_name_is_woken_once() {
+        let mut index = Index::default();
+        let at = place("v1", "Service", "web");
+        index.wait(at.clone(), &Arc::from("web"));
+        assert_eq!(index.take_waiters(&at).len(), 1);
+        assert_eq!(index.take_waiters(&at).len(), 0);
+    }
+}

@@ -1,0 +1,60 @@
+//! The reconcilers: one per kind, each a pipeline of named steps.
+//!
+//! ```text
+//! store ──Change──▶ Wakeups ──▶ queue ──▶ driver ──▶ reconcile: observe ▸ validate ▸ plan ▸ write ▸ report
+//! ```
+
+pub mod backoff;
+pub mod driver;
+pub mod index;
+pub mod operator;
+pub mod queue;
+pub mod rejections;
+pub mod release;
+pub mod route_policy;
+pub mod wakeups;
+pub mod writes;
+
+use std::sync::{Arc, Mutex};
+
+use chrono::{DateTime, Utc};
+
+use crate::cluster::{Events, Store, Watches, Writer};
+use crate::plan::Failure;
+
+/// Namespace and name of an object to reconcile.
+pub type Key = (Arc<str>, Arc<str>);
+
+/// What every reconciler works with.
+pub struct Context {
+    /// What is known of the cluster.
+    pub store: Arc<Store>,
+    /// Writes objects.
+    pub writer: Writer,
+    /// Publishes Events.
+    pub events: Events,
+    /// Who is to be woken by what.
+    pub wakeups: Arc<wakeups::Wakeups>,
+    /// The watches, of which some are opened as policies name their kinds.
+    pub watches: Arc<Watches>,
+    /// What the API server refused.
+    pub rejections: rejections::Rejections,
+    /// Held while watches are opened and closed.
+    pub naming: Mutex<()>,
+    /// The time now.
+    pub clock: fn() -> DateTime<Utc>,
+}
+
+/// How a reconcile ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All is as it should be, or stays until something changes; look again after that time, if any.
+    Done(Option<std::time::Duration>),
+    /// It was not carried through for this reason: try again, later each time.
+    Retry(Failure),
+}
+
+/// From the durations of plans to those of timers; what is past is due at once.
+pub fn timer(duration: chrono::Duration) -> std::time::Duration {
+    duration.to_std().unwrap_or_default()
+}

@@ -1,0 +1,90 @@
+//! The whole operator: client, store, watches, queues and workers, wired up.
+
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+
+use chrono::Utc;
+use kube::Client;
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::rejections::Rejections;
+use super::wakeups::Wakeups;
+use super::{Context, driver, release, route_policy};
+use crate::cluster::store::{OnChange, OnKindChanged};
+use crate::cluster::{Events, Store, Watches, Writer, apply::Fence};
+use crate::model::kind::{Kind, KindRef};
+
+/// A running operator.
+pub struct Operator {
+    wakeups: Arc<Wakeups>,
+    workers: JoinSet<()>,
+    events: JoinHandle<()>,
+    context: Arc<Context>,
+}
+
+impl Operator {
+    /// Starts watching one namespace, or all, and reconciles what it sees. To be called within a tokio runtime.
+    pub fn start(client: Client, namespace: Option<String>, instance: Option<String>, fence: Fence) -> Self {
+        let wakeups = Arc::new(Wakeups::default());
+        let store = store(&wakeups);
+        let writer = Writer::new(client.clone(), Arc::clone(&store), fence);
+        let watches = Arc::new(Watches::new(client.clone(), Arc::clone(&store), namespace));
+        let (events, sender) = Events::new(client, instance);
+        for kind in Kind::ALL {
+            watches.open(&KindRef::Known(kind));
+        }
+        let context = Arc::new(Context {
+            store,
+            writer,
+            events,
+            wakeups: Arc::clone(&wakeups),
+            watches,
+            rejections: Rejections::default(),
+            naming: Mutex::new(()),
+            clock: Utc::now,
+        });
+        let mut workers = JoinSet::new();
+        let shared = Arc::clone(&context);
+        workers.spawn(driver::run("RoutePolicy", Arc::clone(&wakeups.policies), move |key| {
+            route_policy::reconcile(Arc::clone(&shared), key)
+        }));
+        let shared = Arc::clone(&context);
+        workers.spawn(driver::run("Release", Arc::clone(&wakeups.releases), move |key| {
+            release::reconcile(Arc::clone(&shared), key)
+        }));
+        Self { wakeups, workers, events: sender, context }
+    }
+
+    /// Takes no more work, ends what was begun, sends what is left of the Events.
+    pub async fn stop(mut self) {
+        self.wakeups.policies.close();
+        self.wakeups.releases.close();
+        while self.workers.join_next().await.is_some() {}
+        drop(self.context);
+        if self.events.await.is_err() {
+            tracing::warn!("the last Events may not have been sent");
+        }
+    }
+}
+
+/// A store that wakes what depends on its changes.
+fn store(wakeups: &Arc<Wakeups>) -> Arc<Store> {
+    let cell: Arc<OnceLock<Weak<Store>>> = Arc::default();
+    let of = |cell: &Arc<OnceLock<Weak<Store>>>| cell.get().and_then(Weak::upgrade);
+    let (wake, place) = (Arc::clone(wakeups), Arc::clone(&cell));
+    let on_change: OnChange = Arc::new(move |change| {
+        if let Some(store) = of(&place) {
+            wake.on_change(&store, change);
+        }
+    });
+    let (wake, place) = (Arc::clone(wakeups), Arc::clone(&cell));
+    let on_kind: OnKindChanged = Arc::new(move |change| {
+        tracing::info!(kind = %change.kind, state = ?change.state, "watch");
+        if let Some(store) = of(&place) {
+            wake.wake_all(&store);
+        }
+    });
+    let store = Arc::new(Store::new(on_change, on_kind));
+    // The cell was made here and is empty.
+    let _ = cell.set(Arc::downgrade(&store));
+    store
+}

@@ -1,0 +1,46 @@
+//! What the API server refused: the same request is not sent again before it would be another.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::Key;
+use crate::model::kind::Kind;
+use crate::plan::Failure;
+
+/// Refused objects, each with the digest of what was refused.
+#[derive(Debug, Default)]
+pub struct Rejections(Mutex<HashMap<Key, HashMap<(Kind, String), (u64, Failure)>>>);
+
+impl Rejections {
+    /// Why exactly this object was refused for this owner before.
+    pub fn find(&self, owner: &Key, kind: Kind, name: &str, digest: u64) -> Option<Failure> {
+        let all = self.lock();
+        let (refused, failure) = all.get(owner)?.get(&(kind, name.to_owned()))?;
+        (*refused == digest).then(|| failure.clone())
+    }
+
+    /// Remembers a refusal.
+    pub fn add(&self, owner: &Key, kind: Kind, name: &str, digest: u64, failure: Failure) {
+        self.lock().entry(owner.clone()).or_default().insert((kind, name.to_owned()), (digest, failure));
+    }
+
+    /// Forgets what was refused for this object, as it was taken now.
+    pub fn remove(&self, owner: &Key, kind: Kind, name: &str) {
+        let mut all = self.lock();
+        if let Some(of_owner) = all.get_mut(owner) {
+            of_owner.remove(&(kind, name.to_owned()));
+            if of_owner.is_empty() {
+                all.remove(owner);
+            }
+        }
+    }
+
+    /// Forgets an owner that is gone.
+    pub fn forget(&self, owner: &Key) {
+        self.lock().remove(owner);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, HashMap<(Kind, String), (u64, Failure)>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

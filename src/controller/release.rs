@@ -1,0 +1,272 @@
+//! `Release`: observe ▸ validate ▸ plan ▸ write ▸ report.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::writes::{Written, transient};
+use super::{Context, Key, Outcome, timer};
+use crate::api::ReleaseStatus;
+use crate::api::managers;
+use crate::api::release::Strategy;
+use crate::cluster::KindState;
+use crate::cluster::events::About;
+use crate::model::kind::{Kind, KindRef};
+use crate::model::observed::{Body, Object, Raw};
+use crate::model::release::Release;
+use crate::model::{FieldError, names, validate};
+use crate::plan::release::{Observed, Plan, PolicySeen};
+use crate::plan::{Event, Failure, release as planner};
+
+/// The kinds that a Release is made of.
+const KINDS: [Kind; 5] = [Kind::Release, Kind::RoutePolicy, Kind::Deployment, Kind::Service, Kind::ConfigMap];
+
+/// Brings one Release a step nearer to what it should be.
+pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
+    let Some(object) = context.store.get(&KindRef::Known(Kind::Release), &key.0, &key.1) else {
+        context.rejections.forget(&key);
+        return Outcome::Done(None);
+    };
+    if object.meta.deleting || !context.all_known() {
+        return Outcome::Done(None);
+    }
+    let subject = Subject { context: &context, key: &key, object: &object };
+    let (release, status) = match subject.validated() {
+        Ok(valid) => valid,
+        Err((failure, status)) => return subject.reject(&failure, status.as_ref()).await,
+    };
+    if let Some(failure) = context.unusable(&KINDS) {
+        return subject.reject(&failure, status.as_ref()).await;
+    }
+    let observed = subject.observe(&release, status.clone()); // reads the store
+    let plan = planner::plan(&release, &observed, (context.clock)()); // pure
+    let mut written = Written::default();
+    let carried_through = subject.carry_out(&release, &plan, &mut written).await; // I/O
+    let observed = subject.observe(&release, status); // what is stored now
+    let report = planner::status::report(&release, &observed, &plan, &written.failures, (context.clock)()); // pure
+    subject.tell(&observed, report, written).await; // I/O
+    match carried_through {
+        Ok(()) => Outcome::Done(plan.requeue.map(timer)),
+        Err(failure) => Outcome::Retry(failure),
+    }
+}
+
+/// The Release at hand.
+struct Subject<'a> {
+    context: &'a Context,
+    key: &'a Key,
+    object: &'a Object<Body>,
+}
+
+type Rejected = (Failure, Option<ReleaseStatus>);
+
+impl Subject<'_> {
+    /// Pure: the Release, if every rule holds.
+    fn validated(&self) -> Result<(Release, Option<ReleaseStatus>), Rejected> {
+        let raw: &Raw = match &self.object.body {
+            Body::Release(raw) => raw,
+            Body::Malformed(why) => return Err((invalid(why), None)),
+            _ => return Err((invalid("it is no Release"), None)),
+        };
+        let (spec, status) = raw.release().map_err(|error| (invalid(&error.to_string()), None))?;
+        let info = validate::ObjectInfo {
+            name: self.key.1.to_string(),
+            namespace: self.key.0.to_string(),
+            uid: self.object.meta.uid,
+            generation: self.object.meta.generation,
+        };
+        match validate::release(&info, &spec) {
+            Ok(release) => Ok((release, status)),
+            Err(errors) => Err((rejection(&errors), status)),
+        }
+    }
+
+    /// Reads the store: every child, and whatever has the name of an object that is to be made.
+    fn observe(&self, release: &Release, status: Option<ReleaseStatus>) -> Observed {
+        let store = &self.context.store;
+        let namespace = &*self.key.0;
+        let mut wanted: Vec<(Kind, String)> = Vec::new();
+        for version in &release.versions {
+            wanted.push((Kind::Deployment, version.name.clone()));
+            wanted.push((Kind::Service, version.name.clone()));
+            wanted.push((Kind::ConfigMap, names::weight_config(&version.name)));
+        }
+        wanted.push((Kind::Service, release.application.clone()));
+        wanted.push((Kind::RoutePolicy, release.name.clone()));
+        let children = store.children(namespace, release.uid);
+        wanted.extend(children.into_iter().map(|(kind, name)| (kind, name.to_string())));
+        let mut objects = BTreeMap::new();
+        for (kind, name) in wanted {
+            if let Some(object) = store.get(&KindRef::Known(kind), namespace, &name) {
+                objects.insert((kind, name), object);
+            }
+        }
+        let policy = objects.get(&(Kind::RoutePolicy, release.name.clone()));
+        let policy = policy.filter(|policy| policy.meta.controller == Some(release.uid)).and_then(|policy| seen(policy));
+        let mut routes = vec![
+            (Kind::VirtualService, Arc::from(release.application.as_str())),
+            (Kind::HttpRoute, Arc::from(release.application.as_str())),
+        ];
+        routes.extend(policy.iter().flat_map(|policy: &PolicySeen| store.children(namespace, policy.meta.uid)));
+        let routes = routes
+            .into_iter()
+            .filter_map(|(kind, name)| store.get(&KindRef::Known(kind), namespace, &name))
+            .filter_map(|route| match &route.body {
+                Body::Route(stored) => Some((**stored).clone()),
+                _ => None,
+            })
+            .collect();
+        Observed { policy, objects, routes, status }
+    }
+
+    /// Writes in the plan's order. `Err`: nothing more can be done now, try again.
+    async fn carry_out(&self, release: &Release, plan: &Plan, written: &mut Written) -> Result<(), Failure> {
+        let planner::Objects { deployments, services, weight_configs, policy } = &plan.objects;
+        for desired in deployments.iter().chain(services).chain(weight_configs) {
+            self.write(desired, written).await?;
+        }
+        if let Some(scale) = &plan.scale {
+            let planner::Scale { deployment, uid, resource_version, replicas } = scale;
+            let writer = &self.context.writer;
+            let result = writer.apply_replicas(&release.namespace, deployment, *uid, *resource_version, *replicas).await;
+            result.map_err(|error| transient(&error, &format!("replicas of Deployment {deployment}")))?;
+        }
+        // A version whose objects are somebody else's must not be routed to.
+        let conflict = written.failures.iter().any(|failure| failure.reason == "NameConflict");
+        if let Some(policy) = policy.as_ref().filter(|_| !conflict) {
+            self.write(policy, written).await?;
+        }
+        for removal in &plan.removals {
+            self.context.remove(self.key, removal).await?;
+        }
+        self.wait_for_names(release, plan, written);
+        Ok(())
+    }
+
+    async fn write(&self, desired: &crate::plan::Desired, written: &mut Written) -> Result<(), Failure> {
+        self.context.write(self.key, desired, written).await
+    }
+
+    /// A name that is somebody else's, or that is going, wakes the Release when it is free.
+    fn wait_for_names(&self, release: &Release, plan: &Plan, written: &Written) {
+        let failures = plan.failures.iter().chain(&written.failures);
+        if !failures.into_iter().any(|failure| matches!(failure.reason.as_str(), "NameConflict" | "Deleting")) {
+            return;
+        }
+        let wakeups = &self.context.wakeups;
+        for version in &release.versions {
+            wakeups.wait_for(Kind::Deployment, self.key, &version.name);
+            wakeups.wait_for(Kind::Service, self.key, &version.name);
+            wakeups.wait_for(Kind::ConfigMap, self.key, &names::weight_config(&version.name));
+        }
+        wakeups.wait_for(Kind::Service, self.key, &release.application);
+        if release.strategy != Strategy::None {
+            wakeups.wait_for(Kind::RoutePolicy, self.key, &release.name);
+        }
+    }
+
+    async fn reject(&self, failure: &Failure, status: Option<&ReleaseStatus>) -> Outcome {
+        let report = planner::status::rejected(self.object.meta.generation, status, failure, (self.context.clock)());
+        let observed = Observed { status: status.cloned(), ..Observed::default() };
+        self.tell(&observed, report, Written::default()).await;
+        Outcome::Done(None)
+    }
+
+    /// Writes the status if it changed, then publishes what changed.
+    async fn tell(&self, observed: &Observed, report: planner::status::Report, written: Written) {
+        let mut events = written.events;
+        events.extend(report.events);
+        if let Some(status) = report.status.filter(|status| observed.status.as_ref() != Some(status)) {
+            let sent = self.context.write_status(Kind::Release, self.key, self.object, &status, managers::RELEASE).await;
+            if let Err(event) = sent {
+                events.push(event);
+            }
+        }
+        self.context.publish(&self.about(), &events);
+    }
+
+    fn about(&self) -> About {
+        About {
+            kind: Kind::Release,
+            namespace: self.key.0.to_string(),
+            name: self.key.1.to_string(),
+            uid: self.object.meta.uid,
+        }
+    }
+}
+
+fn seen(object: &Object<Body>) -> Option<PolicySeen> {
+    let Body::RoutePolicy(raw) = &object.body else { return None };
+    let (spec, status) = raw.route_policy().ok()?;
+    Some(PolicySeen { meta: object.meta.clone(), spec, status })
+}
+
+/// An object that cannot be planned at all.
+pub fn invalid(why: &str) -> Failure {
+    Failure::stalled("InvalidSpecification", why)
+}
+
+/// The first reason, and every sentence.
+pub fn rejection(errors: &[FieldError]) -> Failure {
+    let reason = errors.first().map_or("InvalidSpecification", |error| error.reason.as_str());
+    let sentences: Vec<String> = errors.iter().map(|error| format!("{}: {}", error.path, error.message)).collect();
+    Failure::stalled(reason, sentences.join("; "))
+}
+
+impl Context {
+    /// Whether the first lists of all kinds are in: nothing is written from half a picture.
+    pub fn all_known(&self) -> bool {
+        Kind::ALL.into_iter().all(|kind| self.store.synced(&KindRef::Known(kind)) != KindState::Syncing)
+    }
+
+    /// Why these kinds cannot be worked with.
+    pub fn unusable(&self, kinds: &[Kind]) -> Option<Failure> {
+        kinds.iter().find_map(|kind| self.kind_failure(&KindRef::Known(*kind)))
+    }
+
+    /// Why a kind cannot be worked with.
+    pub fn kind_failure(&self, kind: &KindRef) -> Option<Failure> {
+        match self.store.synced(kind) {
+            KindState::Syncing | KindState::Synced => None,
+            KindState::Missing => {
+                let message = format!("{kind} is not installed in this cluster: install its CRD");
+                Some(Failure::stalled("KindNotFound", message))
+            }
+            KindState::Forbidden(rule) => {
+                Some(Failure::stalled("Forbidden", format!("the operator may not watch {kind}: {rule}")))
+            }
+        }
+    }
+
+    /// Writes a status. A refused one is not retried: it becomes an Event.
+    pub async fn write_status<S: serde::Serialize>(
+        &self,
+        kind: Kind,
+        key: &Key,
+        object: &Object<Body>,
+        status: &S,
+        manager: &str,
+    ) -> Result<(), Event> {
+        let refused = |why: String| Event::warning("StatusNotWritten", why);
+        let status = serde_json::to_value(status).map_err(|error| refused(error.to_string()))?;
+        let sent = self.writer.apply_status(kind, &key.0, &key.1, object.meta.uid, &status, manager).await;
+        match sent {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                tracing::warn!(namespace = &*key.0, %kind, name = &*key.1, "status: {error}");
+                Err(refused(error.to_string()))
+            }
+        }
+    }
+
+    /// Publishes Events about an object, and logs them.
+    pub fn publish(&self, about: &About, events: &[Event]) {
+        use kube::runtime::events::EventType;
+        for event in events {
+            let type_ = if event.warning { EventType::Warning } else { EventType::Normal };
+            tracing::info!(
+                namespace = about.namespace, kind = %about.kind, name = about.name, reason = event.reason, "{}", event.note
+            );
+            self.events.publish(about, type_, &event.reason, &event.note, "Reconcile");
+        }
+    }
+}

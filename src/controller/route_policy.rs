@@ -1,0 +1,244 @@
+//! `RoutePolicy`: observe ▸ validate ▸ plan ▸ write ▸ report. The only writer of routes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError};
+
+use super::index::References;
+use super::release::{invalid, rejection};
+use super::writes::Written;
+use super::{Context, Key, Outcome, timer};
+use crate::api::RoutePolicyStatus;
+use crate::api::managers;
+use crate::cluster::KindState;
+use crate::cluster::events::About;
+use crate::model::kind::{Kind, KindRef};
+use crate::model::observed::{Body, Object};
+use crate::model::policy::Policy;
+use crate::model::validate;
+use crate::plan::policy::{Observed, Plan, status, target_kind};
+use crate::plan::readiness::{self, Seen};
+use crate::plan::{Failure, conditions, policy as planner, routes};
+
+/// Brings one `RoutePolicy`'s route to what it should be.
+pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
+    let Some(object) = context.store.get(&KindRef::Known(Kind::RoutePolicy), &key.0, &key.1) else {
+        context.rejections.forget(&key);
+        context.refer(&key, References::default());
+        return Outcome::Done(None);
+    };
+    if object.meta.deleting || !context.all_known() {
+        return Outcome::Done(None);
+    }
+    let subject = Subject { context: &context, key: &key, object: &object };
+    let (policy, status) = match subject.validated() {
+        Ok(valid) => valid,
+        Err((failure, status)) => return subject.reject(&failure, status).await,
+    };
+    context.refer(&key, references(&policy));
+    if !subject.resources_known(&policy) {
+        return Outcome::Done(None);
+    }
+    let observed = subject.observe(&policy, status.clone()); // reads the store
+    let plan = planner::plan(&policy, &observed, routes::render); // pure
+    let mut written = Written::default();
+    let carried_through = subject.carry_out(&plan, &mut written).await; // I/O
+    let observed = subject.observe(&policy, status); // what is stored now
+    let failures: Vec<Failure> = written.failures.iter().chain(carried_through.as_ref().err()).cloned().collect();
+    let report = status::report(&policy, &observed, &plan, &failures, (context.clock)()); // pure
+    let requeue = report.requeue;
+    subject.tell(observed.status.as_ref(), report, written).await; // I/O
+    match carried_through {
+        Ok(()) => Outcome::Done(requeue.map(timer)),
+        Err(failure) => Outcome::Retry(failure),
+    }
+}
+
+/// The `RoutePolicy` at hand.
+struct Subject<'a> {
+    context: &'a Context,
+    key: &'a Key,
+    object: &'a Object<Body>,
+}
+
+type Rejected = (Failure, Option<RoutePolicyStatus>);
+
+impl Subject<'_> {
+    /// Pure: the policy, if every rule holds.
+    fn validated(&self) -> Result<(Policy, Option<RoutePolicyStatus>), Rejected> {
+        let raw = match &self.object.body {
+            Body::RoutePolicy(raw) => raw,
+            Body::Malformed(why) => return Err((invalid(why), None)),
+            _ => return Err((invalid("it is no RoutePolicy"), None)),
+        };
+        let (spec, status) = raw.route_policy().map_err(|error| (invalid(&error.to_string()), None))?;
+        let info = validate::ObjectInfo {
+            name: self.key.1.to_string(),
+            namespace: self.key.0.to_string(),
+            uid: self.object.meta.uid,
+            generation: self.object.meta.generation,
+        };
+        match validate::policy(&info, &spec) {
+            Ok(policy) => Ok((policy, status)),
+            Err(errors) => Err((rejection(&errors), status)),
+        }
+    }
+
+    /// Whether the first lists of all kinds that the policy names are in.
+    fn resources_known(&self, policy: &Policy) -> bool {
+        let mut kinds = policy.versions.iter().flat_map(|version| &version.resources);
+        kinds.all(|resource| {
+            let kind = KindRef::new(&resource.api_version, &resource.kind);
+            self.context.store.synced(&kind) != KindState::Syncing
+        })
+    }
+
+    /// Reads the store.
+    fn observe(&self, policy: &Policy, status: Option<RoutePolicyStatus>) -> Observed {
+        let store = &self.context.store;
+        let namespace = &*self.key.0;
+        let kind = target_kind(&policy.route);
+        let mut failures: BTreeMap<String, Failure> = BTreeMap::new();
+        let readiness = policy.versions.iter().map(|version| self.readiness(version, &mut failures)).collect();
+        let weights = policy
+            .versions
+            .iter()
+            .filter_map(|version| {
+                let name = version.weight_config_map.as_deref()?;
+                let object = store.get(&KindRef::Known(Kind::ConfigMap), namespace, name)?;
+                match &object.body {
+                    Body::ConfigMap(config) => Some((name.to_owned(), config.clone())),
+                    _ => None,
+                }
+            })
+            .collect();
+        let route = store.get(&KindRef::Known(kind), namespace, policy.route.name());
+        let children = store.children(namespace, policy.uid).into_iter();
+        let stale = children
+            .filter(|(child, name)| (*child, &**name) != (kind, policy.route.name()))
+            .filter_map(|(child, name)| {
+                let object = store.get(&KindRef::Known(child), namespace, &name)?;
+                Some((child, name.to_string(), object.meta.clone()))
+            })
+            .collect();
+        let rival = if route.is_none() { self.rival(kind, policy) } else { None };
+        Observed {
+            readiness,
+            weights,
+            route,
+            stale,
+            rival,
+            kind_failure: self.context.kind_failure(&KindRef::Known(kind)),
+            resource_failures: failures.into_values().collect(),
+            status,
+        }
+    }
+
+    fn readiness(
+        &self,
+        version: &crate::model::policy::PolicyVersion,
+        failures: &mut BTreeMap<String, Failure>,
+    ) -> readiness::Readiness {
+        let store = &self.context.store;
+        let found: Vec<_> = version
+            .resources
+            .iter()
+            .map(|resource| {
+                let kind = KindRef::new(&resource.api_version, &resource.kind);
+                if let Some(failure) = self.context.kind_failure(&kind) {
+                    failures.insert(failure.message.clone(), failure);
+                }
+                let object = store.get(&kind, &self.key.0, &resource.name);
+                let state = store.synced(&kind);
+                (kind, resource.name.as_str(), object, state)
+            })
+            .collect();
+        readiness::of_version(found.iter().map(|(kind, name, object, state)| {
+            let seen = match (object, state) {
+                (Some(object), _) => Seen::Object(object),
+                (None, KindState::Missing) => Seen::KindMissing,
+                (None, KindState::Forbidden(_)) => Seen::Forbidden,
+                (None, KindState::Syncing | KindState::Synced) => Seen::Absent,
+            };
+            (kind.clone(), *name, seen)
+        }))
+    }
+
+    /// Another policy that asks for the same route, which does not exist yet: the older one has it, then the name.
+    fn rival(&self, kind: Kind, policy: &Policy) -> Option<String> {
+        let mine = (self.object.meta.created, policy.name.clone());
+        let rivals = self.context.wakeups.rivals(kind, self.key, policy.route.name());
+        let claims = rivals.into_iter().filter_map(|name| {
+            let object = self.context.store.get(&KindRef::Known(Kind::RoutePolicy), &self.key.0, &name)?;
+            Some((object.meta.created, name.to_string()))
+        });
+        claims.filter(|claim| *claim < mine).min().map(|(_, name)| name)
+    }
+
+    async fn carry_out(&self, plan: &Plan, written: &mut Written) -> Result<(), Failure> {
+        if let Some(route) = &plan.route {
+            self.context.write(self.key, route, written).await?;
+        }
+        for removal in &plan.removals {
+            self.context.remove(self.key, removal).await?;
+        }
+        Ok(())
+    }
+
+    async fn reject(&self, failure: &Failure, old: Option<RoutePolicyStatus>) -> Outcome {
+        let before = old.clone().unwrap_or_default();
+        let generation = self.object.meta.generation;
+        let verdicts = conditions::rejected(failure);
+        let conditions = conditions::stamp(verdicts, &before.conditions, generation, (self.context.clock)());
+        let events = conditions::transitions(&before.conditions, &conditions);
+        let status = RoutePolicyStatus { observed_generation: generation, conditions, ..before };
+        let report = status::Report { status, events, requeue: None };
+        self.tell(old.as_ref(), report, Written::default()).await;
+        Outcome::Done(None)
+    }
+
+    /// Writes the status if it changed, then publishes what changed.
+    async fn tell(&self, old: Option<&RoutePolicyStatus>, report: status::Report, written: Written) {
+        let mut events = written.events;
+        events.extend(report.events);
+        if old != Some(&report.status) {
+            let manager = managers::ROUTE_POLICY;
+            let kind = Kind::RoutePolicy;
+            let sent = self.context.write_status(kind, self.key, self.object, &report.status, manager).await;
+            if let Err(event) = sent {
+                events.push(event);
+            }
+        }
+        let about = About {
+            kind: Kind::RoutePolicy,
+            namespace: self.key.0.to_string(),
+            name: self.key.1.to_string(),
+            uid: self.object.meta.uid,
+        };
+        self.context.publish(&about, &events);
+    }
+}
+
+/// What the policy is to be woken by.
+fn references(policy: &Policy) -> References {
+    let resources = policy.versions.iter().flat_map(|version| &version.resources);
+    let mut objects: BTreeSet<(KindRef, String)> =
+        resources.map(|one| (KindRef::new(&one.api_version, &one.kind), one.name.clone())).collect();
+    let configs = policy.versions.iter().filter_map(|version| version.weight_config_map.clone());
+    objects.extend(configs.map(|name| (KindRef::Known(Kind::ConfigMap), name)));
+    References { objects, route: Some((target_kind(&policy.route), policy.route.name().to_owned())) }
+}
+
+impl Context {
+    /// Replaces what a policy is woken by, and opens and closes the watches of kinds that policies name.
+    fn refer(&self, policy: &Key, references: References) {
+        // One at a time, or a kind could be closed after another policy opened it.
+        let _guard = self.naming.lock().unwrap_or_else(PoisonError::into_inner);
+        let named = self.wakeups.refer(policy, references);
+        for kind in &named.opened {
+            self.watches.open(kind);
+        }
+        for kind in &named.closed {
+            self.watches.close(kind);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! From a change in the store to the objects that must be looked at again.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::Key;
+use super::index::{Index, KindsNamed, Place, References};
+use super::queue::Queue;
+use crate::cluster::{Change, Store};
+use crate::model::kind::{Kind, KindRef};
+use crate::model::observed::Uid;
+
+/// The queues of all reconcilers, and who is put into them by what.
+#[derive(Default)]
+pub struct Wakeups {
+    /// Releases to reconcile.
+    pub releases: Arc<Queue<Key>>,
+    /// `RoutePolicies` to reconcile.
+    pub policies: Arc<Queue<Key>>,
+    index: Mutex<Index>,
+}
+
+impl Wakeups {
+    /// Puts everything into the queues that depends on the changed object.
+    pub fn on_change(&self, store: &Store, change: &Change) {
+        let key = (Arc::clone(&change.namespace), Arc::clone(&change.name));
+        match &change.kind {
+            KindRef::Known(Kind::Release) => {
+                self.releases.add(key);
+                return;
+            }
+            KindRef::Known(Kind::RoutePolicy) => self.policies.add(key),
+            // Whoever wrote one of these goes on to look at it by itself.
+            _ if change.written => {}
+            _ => self.wake_owners(store, [change.controller_before, change.controller_now]),
+        }
+        if change.kind == KindRef::Known(Kind::RoutePolicy) {
+            self.wake_owners(store, [change.controller_before, change.controller_now]);
+        }
+        let place = (change.kind.clone(), Arc::clone(&change.namespace), Arc::clone(&change.name));
+        self.wake_dependants(&place);
+    }
+
+    fn wake_owners(&self, store: &Store, uids: [Option<Uid>; 2]) {
+        let [before, now] = uids;
+        for uid in before.into_iter().chain(now.filter(|now| Some(*now) != before)) {
+            match store.owner(uid) {
+                Some((Kind::Release, namespace, name)) => self.releases.add((namespace, name)),
+                Some((_, namespace, name)) => self.policies.add((namespace, name)),
+                None => {}
+            }
+        }
+    }
+
+    fn wake_dependants(&self, place: &Place) {
+        let mut index = self.index();
+        for policy in index.referrers(place) {
+            self.policies.add((Arc::clone(&place.1), Arc::clone(policy)));
+        }
+        for release in index.take_waiters(place) {
+            self.releases.add((Arc::clone(&place.1), release));
+        }
+    }
+
+    /// Puts everything into the queues: a kind became known, or is no more.
+    pub fn wake_all(&self, store: &Store) {
+        for key in store.names(&KindRef::Known(Kind::RoutePolicy)) {
+            self.policies.add(key);
+        }
+        for key in store.names(&KindRef::Known(Kind::Release)) {
+            self.releases.add(key);
+        }
+    }
+
+    /// Replaces what a policy is woken by.
+    pub fn refer(&self, policy: &Key, references: References) -> KindsNamed {
+        self.index().set(policy, references)
+    }
+
+    /// The other policies that ask for the same route.
+    pub fn rivals(&self, kind: Kind, policy: &Key, route: &str) -> Vec<Arc<str>> {
+        let place = (KindRef::Known(kind), Arc::clone(&policy.0), Arc::from(route));
+        self.index().referrers(&place).filter(|name| **name != policy.1).cloned().collect()
+    }
+
+    /// Wakes the Release when the object changes.
+    pub fn wait_for(&self, kind: Kind, release: &Key, name: &str) {
+        let place = (KindRef::Known(kind), Arc::clone(&release.0), Arc::from(name));
+        self.index().wait(place, &release.1);
+    }
+
+    fn index(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,97 @@
+//! Carrying out a plan's writes: nothing is sent that would change nothing, or that was refused before.
+
+use super::{Context, Key};
+use crate::cluster::Error;
+use crate::model::ownership;
+use crate::plan::{Desired, Event, Failure, Removal};
+
+/// What became of the writes of one reconcile.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// What was refused: it goes into status.
+    pub failures: Vec<Failure>,
+    /// What is worth an Event.
+    pub events: Vec<Event>,
+}
+
+impl Context {
+    /// Applies an object unless it is in sync. `Err`: nothing more can be done now, try again.
+    pub async fn write(&self, owner: &Key, desired: &Desired, written: &mut Written) -> Result<(), Failure> {
+        let Desired { kind, name, object, precondition } = desired;
+        let namespace = &*owner.0;
+        let digest = ownership::digest_of_desired(object);
+        if self.store.in_sync(*kind, namespace, name, digest) {
+            return Ok(());
+        }
+        if let Some(failure) = self.rejections.find(owner, *kind, name, digest) {
+            written.failures.push(failure);
+            return Ok(());
+        }
+        let drift = self.store.is_drift(*kind, namespace, name, digest);
+        match self.writer.apply(*kind, namespace, name, object, kind.manager(), *precondition).await {
+            Ok(applied) => {
+                self.rejections.remove(owner, *kind, name);
+                if applied.changed {
+                    tracing::info!(namespace, %kind, name, created = applied.created, "applied");
+                }
+                if drift && applied.changed {
+                    let note = format!("{kind} {name} was changed by somebody else and is as it should be again");
+                    written.events.push(Event::normal("DriftRepaired", note));
+                }
+                Ok(())
+            }
+            Err(error) => self.refused(owner, desired, digest, &error, written),
+        }
+    }
+
+    fn refused(
+        &self,
+        owner: &Key,
+        desired: &Desired,
+        digest: u64,
+        error: &Error,
+        written: &mut Written,
+    ) -> Result<(), Failure> {
+        let Desired { kind, name, .. } = desired;
+        let mut failure = Failure::stalled(error.category(), format!("{kind} {name}: {error}"));
+        tracing::warn!(namespace = &*owner.0, %kind, name, reason = error.category(), "{error}");
+        match error {
+            Error::Invalid(_) | Error::ImmutableField(_) => {
+                if let Error::ImmutableField(_) = error {
+                    failure.message.push_str("; give the version a new name");
+                }
+                self.rejections.add(owner, *kind, name, digest, failure.clone());
+            }
+            // The watch tells when these are over.
+            Error::NameConflict(_) | Error::KindMissing(_) | Error::NamespaceTerminating(_) => {}
+            Error::Forbidden { .. } => {
+                written.failures.push(failure.clone());
+                return Err(failure);
+            }
+            Error::Conflict(_) | Error::Gone(_) | Error::Transient { .. } | Error::Timeout(_) | Error::NotLeader => {
+                failure.stalled = false;
+                return Err(failure);
+            }
+        }
+        written.failures.push(failure);
+        Ok(())
+    }
+
+    /// Deletes an object. `Err`: try again.
+    pub async fn remove(&self, owner: &Key, removal: &Removal) -> Result<(), Failure> {
+        let Removal { kind, name, uid, resource_version } = removal;
+        let result = self.writer.delete(*kind, &owner.0, name, *uid, *resource_version).await;
+        match result {
+            Ok(()) => {
+                tracing::info!(namespace = &*owner.0, %kind, name, "deleted");
+                Ok(())
+            }
+            Err(error) => Err(transient(&error, &format!("{kind} {name}"))),
+        }
+    }
+}
+
+/// A failure that time or another event mends.
+pub fn transient(error: &Error, what: &str) -> Failure {
+    Failure { reason: error.category().to_owned(), message: format!("{what}: {error}"), stalled: false }
+}

@@ -1,0 +1,4 @@
+//! What surrounds the reconcilers: logs and shutdown.
+
+pub mod shutdown;
+pub mod telemetry;
