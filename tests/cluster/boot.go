@@ -1,0 +1,246 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+const (
+	nodeName    = "node-0"
+	nodeIP      = "192.0.2.10" // Documentation range: nothing answers there.
+	serviceCIDR = "10.96.0.0/16"
+	// startLimit is how long a component may take to get ready; on an idle machine it is a few seconds.
+	startLimit = 90 * time.Second
+	// stopLimit is how long a component may take to end after a signal, before it is killed.
+	stopLimit = 20 * time.Second
+)
+
+// boot starts the components in order and returns when pods can be created and become Ready.
+func (s *supervisor) boot(progress func(string, ...any)) error {
+	begin := time.Now()
+	if err := s.listen(); err != nil {
+		return err
+	}
+	if err := s.prepare(); err != nil {
+		return err
+	}
+	progress("starting etcd and kube-apiserver at %s", s.cluster.Server)
+	for _, name := range []string{etcd, apiServer} {
+		if err := s.start(name); err != nil {
+			return err
+		}
+	}
+	if err := s.await(startLimit, s.api.awaitReadyz); err != nil {
+		return s.startError(apiServer, err)
+	}
+	progress("kube-apiserver is ready after %.1f s; starting %s, %s and %s", time.Since(begin).Seconds(), controllerManager, scheduler, kwok)
+	for _, name := range []string{controllerManager, scheduler, kwok} {
+		if err := s.start(name); err != nil {
+			return err
+		}
+	}
+	if err := s.await(startLimit, s.createNode); err != nil {
+		return s.startError(kwok, err)
+	}
+	if err := s.await(startLimit, s.awaitDefaultServiceAccount); err != nil {
+		return s.startError(controllerManager, err)
+	}
+	progress("the cluster is ready after %.1f s", time.Since(begin).Seconds())
+	s.cluster.Ready = true
+	return s.cluster.write()
+}
+
+// startError adds to a time-out what the component in question says itself. (One that ended is reported by next.)
+func (s *supervisor) startError(name string, err error) error {
+	if s.end.Err() != nil || s.processes[name] == nil {
+		return err
+	}
+	return fmt.Errorf("%w; the end of the log of %s:\n%s", err, name, logTail(logFile(s.options.Dir, name), 20))
+}
+
+// prepare writes everything that the components read.
+func (s *supervisor) prepare() error {
+	for _, dir := range []string{"logs", "stages"} {
+		if err := os.MkdirAll(s.file(dir), 0o700); err != nil {
+			return err
+		}
+	}
+	if err := s.choosePorts(); err != nil {
+		return err
+	}
+	_, services, err := net.ParseCIDR(serviceCIDR)
+	if err != nil {
+		return err
+	}
+	addresses := []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback, firstAddress(services)}
+	for _, text := range []string{s.options.BindAddress, s.options.AdvertiseAddress} {
+		if ip := net.ParseIP(text); ip != nil {
+			addresses = append(addresses, ip)
+		}
+	}
+	if err := writeCertificates(s.options.Dir, addresses); err != nil {
+		return err
+	}
+	s.users = newUsers()
+	if err := writeFile(s.file("tokens.csv"), tokenFile(s.users)); err != nil {
+		return err
+	}
+	if err := writeFile(s.file("audit-policy.json"), fmt.Appendf(nil, auditPolicy, s.options.AuditLevel)); err != nil {
+		return err
+	}
+	if err := s.writeKubeconfigs(); err != nil {
+		return err
+	}
+	if s.stages, err = s.writeStages(s.options.KwokModule); err != nil {
+		return err
+	}
+	s.api, err = newAPIClient(s.cluster.Server, s.cluster.CAFile, s.users[len(s.users)-1].token)
+	return err
+}
+
+// writeKubeconfigs writes the admin's, which users get, and one for each component that is a client.
+func (s *supervisor) writeKubeconfigs() error {
+	files := map[string]string{
+		"admin":                          kubeconfigFile,
+		"system:kube-controller-manager": controllerManager + ".kubeconfig",
+		"system:kube-scheduler":          scheduler + ".kubeconfig",
+		"kwok":                           kwok + ".kubeconfig",
+	}
+	for _, u := range s.users {
+		if files[u.name] == "" {
+			continue
+		}
+		if err := s.cluster.writeKubeconfig(s.file(files[u.name]), identity{User: u.name, Token: u.token}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// firstAddress is the address of the Service "kubernetes".
+func firstAddress(network *net.IPNet) net.IP {
+	ip := append(net.IP{}, network.IP.To4()...)
+	ip[3]++
+	return ip
+}
+
+// choosePorts picks free ports below the range that the kernel gives to outgoing connections, so that none of those is
+// on a port while its component is stopped.
+func (s *supervisor) choosePorts() error {
+	host := s.options.BindAddress
+	ports, err := freePorts(3, host)
+	if err != nil {
+		return err
+	}
+	s.port = ports[0]
+	s.cluster.EtcdURL = "http://127.0.0.1:" + ports[1]
+	s.peerURL = "http://127.0.0.1:" + ports[2]
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	s.cluster.Server = "https://" + net.JoinHostPort(host, s.port)
+	return nil
+}
+
+func freePorts(count int, host string) ([]string, error) {
+	const low, high = 20000, 32000
+	var ports []string
+	for range 1000 {
+		port := strconv.Itoa(low + rand.IntN(high-low))
+		if canListen(host, port) && canListen("127.0.0.1", port) {
+			ports = append(ports, port)
+		}
+		if len(ports) == count {
+			return ports, nil
+		}
+	}
+	return nil, fmt.Errorf("no free ports on %s between %d and %d", host, low, high)
+}
+
+func canListen(host, port string) bool {
+	listener, err := net.Listen("tcp", net.JoinHostPort(host, port))
+	if err != nil {
+		return false
+	}
+	_ = listener.Close()
+	return true
+}
+
+// createNode registers the one node and waits until pods can be scheduled to it.
+func (s *supervisor) createNode(ctx context.Context) error {
+	node := map[string]any{
+		"apiVersion": "v1", "kind": "Node",
+		"metadata": map[string]any{
+			"name":        nodeName,
+			"annotations": map[string]string{"kwok.x-k8s.io/node": "fake"},
+			"labels": map[string]string{
+				"kubernetes.io/hostname": nodeName, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64", "type": "kwok",
+			},
+		},
+	}
+	if err := s.api.create(ctx, "/api/v1/nodes", node); err != nil {
+		return err
+	}
+	return s.api.await(ctx, "/api/v1/nodes", nodeName, func(o object) bool {
+		for _, condition := range o.Status.Conditions {
+			if condition.Type == "Ready" && condition.Status == "True" {
+				return len(o.Spec.Taints) == 0
+			}
+		}
+		return false
+	})
+}
+
+// awaitDefaultServiceAccount waits for what admission wants before it lets a pod in.
+func (s *supervisor) awaitDefaultServiceAccount(ctx context.Context) error {
+	return s.api.await(ctx, "/api/v1/namespaces/default/serviceaccounts", "default", func(object) bool { return true })
+}
+
+// start starts a component and notes it in the description.
+func (s *supervisor) start(name string) error {
+	p, err := startProcess(s.options.Dir, s.options.BinDir, name, s.componentArgs(name), s.exits)
+	if err != nil {
+		return err
+	}
+	log.Printf("started %s, process %d", name, p.cmd.Process.Pid)
+	s.processes[name] = p
+	s.cluster.Components[name] = Component{PID: p.cmd.Process.Pid, Log: logFile(s.options.Dir, name)}
+	return nil
+}
+
+// killAll ends every component at once. Nobody needs their goodbyes: what they would save is removed next.
+func (s *supervisor) killAll() {
+	for _, p := range s.processes {
+		p.wanted = true
+		p.signal(syscall.SIGKILL)
+	}
+	for _, p := range s.processes {
+		<-p.done
+	}
+}
+
+// keepLogs saves the logs of a failed cluster next to its state folder, where the next `up` of that name removes them.
+func (s *supervisor) keepLogs() {
+	kept := failedDir(s.options.Dir)
+	_ = os.RemoveAll(kept)
+	if err := os.CopyFS(kept, os.DirFS(s.file("logs"))); err != nil {
+		log.Printf("cannot keep the logs: %v", err)
+	}
+	if data, err := json.MarshalIndent(s.cluster, "", "  "); err == nil {
+		_ = os.WriteFile(filepath.Join(kept, clusterFile), data, 0o600)
+	}
+}
+
+// failedDir is where the logs of a failed cluster are kept.
+func failedDir(dir string) string {
+	return dir + ".failed"
+}
