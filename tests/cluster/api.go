@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -36,6 +37,16 @@ type object struct {
 	} `json:"spec"`
 }
 
+// hasCondition says whether a condition of the object is True.
+func (o object) hasCondition(kind string) bool {
+	for _, condition := range o.Status.Conditions {
+		if condition.Type == kind {
+			return condition.Status == "True"
+		}
+	}
+	return false
+}
+
 func newAPIClient(server, caFile, token string) (*apiClient, error) {
 	pem, err := os.ReadFile(caFile)
 	if err != nil {
@@ -61,27 +72,36 @@ func (a *apiClient) send(ctx context.Context, method, path string, body []byte) 
 	return a.http.Do(request)
 }
 
-// awaitReadyz waits until the API server says that it is ready. A server that does not listen yet has nothing that
-// could be watched, so this one condition is asked for again and again.
+// awaitReadyz waits until the API server says that it is ready.
 func (a *apiClient) awaitReadyz(ctx context.Context) error {
+	return poll(ctx, apiServer, func(ctx context.Context) error {
+		response, err := a.send(ctx, http.MethodGet, "/readyz", nil)
+		if err != nil {
+			return err
+		}
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		if err == nil && response.StatusCode != http.StatusOK {
+			err = errors.New(notOK(string(body)))
+		}
+		return err
+	})
+}
+
+// poll tries until it succeeds. For servers that start only: one that does not listen yet cannot tell us when it does.
+func poll(ctx context.Context, name string, try func(context.Context) error) error {
 	tick := time.NewTicker(25 * time.Millisecond)
 	defer tick.Stop()
-	last := "it does not listen"
 	for {
 		attempt, cancel := context.WithTimeout(ctx, 5*time.Second)
-		response, err := a.send(attempt, http.MethodGet, "/readyz", nil)
-		if err == nil {
-			body, _ := io.ReadAll(response.Body)
-			response.Body.Close()
-			last = notOK(string(body))
-		}
+		err := try(attempt)
 		cancel()
-		if err == nil && response.StatusCode == http.StatusOK {
+		if err == nil {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("kube-apiserver is not ready (%s): %w", last, context.Cause(ctx))
+			return fmt.Errorf("%s is not ready (%w): %w", name, err, context.Cause(ctx))
 		case <-tick.C:
 		}
 	}
@@ -128,8 +148,11 @@ func (a *apiClient) await(ctx context.Context, path, name string, holds func(obj
 			return fmt.Errorf("waiting for %s/%s: %w", path, name, err)
 		}
 		found, err := firstMatch(response, holds)
-		if found || ctx.Err() != nil || err != nil {
+		if found || err != nil {
 			return err
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("waiting for %s/%s: %w", path, name, context.Cause(ctx))
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -34,10 +35,15 @@ func (s *supervisor) boot(progress func(string, ...any)) error {
 		return err
 	}
 	progress("starting etcd and kube-apiserver at %s", s.cluster.Server)
-	for _, name := range []string{etcd, apiServer} {
-		if err := s.start(name); err != nil {
-			return err
-		}
+	if err := s.start(etcd); err != nil {
+		return err
+	}
+	// An API server that starts before etcd listens tries again only a second later.
+	if err := s.await(startLimit, s.awaitEtcd); err != nil {
+		return s.startError(etcd, err)
+	}
+	if err := s.start(apiServer); err != nil {
+		return err
 	}
 	if err := s.await(startLimit, s.api.awaitReadyz); err != nil {
 		return s.startError(apiServer, err)
@@ -175,6 +181,17 @@ func canListen(host, port string) bool {
 	return true
 }
 
+// awaitEtcd waits until etcd listens.
+func (s *supervisor) awaitEtcd(ctx context.Context) error {
+	return poll(ctx, "etcd", func(ctx context.Context) error {
+		connection, err := (&net.Dialer{}).DialContext(ctx, "tcp", strings.TrimPrefix(s.cluster.EtcdURL, "http://"))
+		if err == nil {
+			_ = connection.Close()
+		}
+		return err
+	})
+}
+
 // createNode registers the one node and waits until pods can be scheduled to it.
 func (s *supervisor) createNode(ctx context.Context) error {
 	node := map[string]any{
@@ -190,13 +207,8 @@ func (s *supervisor) createNode(ctx context.Context) error {
 	if err := s.api.create(ctx, "/api/v1/nodes", node); err != nil {
 		return err
 	}
-	return s.api.await(ctx, "/api/v1/nodes", nodeName, func(o object) bool {
-		for _, condition := range o.Status.Conditions {
-			if condition.Type == "Ready" && condition.Status == "True" {
-				return len(o.Spec.Taints) == 0
-			}
-		}
-		return false
+	return s.api.await(ctx, "/api/v1/nodes", nodeName, func(node object) bool {
+		return node.hasCondition("Ready") && len(node.Spec.Taints) == 0
 	})
 }
 

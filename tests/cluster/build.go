@@ -40,7 +40,7 @@ var binaries = []binary{
 }
 
 func runBuild(ctx context.Context, c command, args []string) error {
-	if err := parse(c.flags(), args, 0); err != nil {
+	if _, err := parse(c.flags(), args, 0); err != nil {
 		return err
 	}
 	dir, err := ensureBinaries(ctx)

@@ -42,6 +42,8 @@ func (s *supervisor) componentArgs(name string) []string {
 			"--root-ca-file="+s.file("ca.crt"),
 			"--use-service-account-credentials",
 			"--allocate-node-cidrs=false",
+			// Its default lies in /usr, and it would create it there.
+			"--flex-volume-plugin-dir="+s.file("flexvolume"),
 			// kwok's node has no heartbeat worth the name. A node that seems dead would turn every pod not Ready, in the
 			// middle of a test that stops the API server for a while or on a machine that was suspended.
 			"--node-monitor-grace-period=24h")

@@ -98,16 +98,41 @@ func (c *Cluster) applyCRDs(ctx context.Context, manifests []string) error {
 	if len(manifests) == 0 {
 		return nil
 	}
-	args := []string{"apply", "--server-side", "--field-manager=cluster-launcher"}
+	args := []string{"apply", "--server-side", "--field-manager=cluster-launcher", "--output=name"}
 	for _, manifest := range manifests {
 		args = append(args, "--filename="+manifest)
 	}
-	say("applying %d CRD files", len(manifests))
-	if _, err := c.kubectl(ctx, args...); err != nil {
+	say("applying the CRDs of %d files", len(manifests))
+	applied, err := c.kubectl(ctx, args...)
+	if err != nil {
 		return err
 	}
-	_, err := c.kubectl(ctx, "wait", "--for=condition=Established", "--timeout=60s", "customresourcedefinitions", "--all")
-	return err
+	token, err := c.adminToken()
+	if err != nil {
+		return err
+	}
+	api, err := newAPIClient(c.Server, c.CAFile, token)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	// Not by `kubectl wait`, which asks for one after the other and takes 0.1 s for each.
+	for line := range strings.Lines(applied) {
+		name, ok := strings.CutPrefix(strings.TrimSpace(line), "customresourcedefinition.apiextensions.k8s.io/")
+		if !ok {
+			continue
+		}
+		if err := api.await(ctx, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", name, established); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// established says whether a CRD's kind is served.
+func established(crd object) bool {
+	return crd.hasCondition("Established")
 }
 
 // kubectl runs the built kubectl as admin.

@@ -48,7 +48,7 @@ func runKubeconfig(ctx context.Context, c command, args []string) error {
 	account := set.String("service-account", "", "act as the ServiceAccount `NAMESPACE/NAME`, with a token of the TokenRequest API")
 	duration := set.String("duration", "24h", "how long the token is valid")
 	output := set.String("output", "", "`FILE` to write")
-	if err := parse(set, args, 0); err != nil {
+	if _, err := parse(set, args, 0); err != nil {
 		return err
 	}
 	if *output == "" {
@@ -71,7 +71,7 @@ func runKubeconfig(ctx context.Context, c command, args []string) error {
 // identity finds the token for a user or for a ServiceAccount.
 func (c *Cluster) identity(ctx context.Context, user, account, duration string) (identity, error) {
 	if user != "" {
-		token, err := c.adminToken(ctx)
+		token, err := c.adminToken()
 		return identity{User: user, Token: token, As: user}, err
 	}
 	namespace, name, ok := strings.Cut(account, "/")
@@ -83,6 +83,20 @@ func (c *Cluster) identity(ctx context.Context, user, account, duration string) 
 }
 
 // adminToken reads the admin's token out of the admin's kubeconfig.
-func (c *Cluster) adminToken(ctx context.Context) (string, error) {
-	return c.kubectl(ctx, "config", "view", "--raw", "--output=jsonpath={.users[0].user.token}")
+func (c *Cluster) adminToken() (string, error) {
+	data, err := os.ReadFile(c.Kubeconfig)
+	if err != nil {
+		return "", err
+	}
+	var config struct {
+		Users []struct {
+			User struct {
+				Token string `json:"token"`
+			} `json:"user"`
+		} `json:"users"`
+	}
+	if err := json.Unmarshal(data, &config); err != nil || len(config.Users) == 0 {
+		return "", fmt.Errorf("%s is not the kubeconfig that the launcher wrote (%v)", c.Kubeconfig, err)
+	}
+	return config.Users[0].User.Token, nil
 }

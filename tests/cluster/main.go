@@ -94,20 +94,28 @@ func (c command) flags() *flag.FlagSet {
 	return set
 }
 
-// parse reads the arguments and checks how many are left over: exactly the number that the command takes.
-func parse(set *flag.FlagSet, args []string, operands int) error {
-	if err := set.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return err
+// parse reads the flags, which may stand before and after the operands, and returns the operands: exactly as many as
+// the command takes.
+func parse(set *flag.FlagSet, args []string, operands int) ([]string, error) {
+	var found []string
+	for rest := args; ; rest = rest[1:] {
+		if err := set.Parse(rest); err != nil {
+			if errors.Is(err, flag.ErrHelp) {
+				return nil, err
+			}
+			return nil, errUsage
 		}
-		return errUsage
+		if rest = set.Args(); len(rest) == 0 {
+			break
+		}
+		found = append(found, rest[0])
 	}
-	if set.NArg() != operands {
-		fmt.Fprintf(os.Stderr, "%s takes %d arguments besides its flags, got %q\n\n", set.Name(), operands, set.Args())
+	if len(found) != operands {
+		fmt.Fprintf(os.Stderr, "%s takes %d arguments besides its flags, got %q\n\n", set.Name(), operands, found)
 		set.Usage()
-		return errUsage
+		return nil, errUsage
 	}
-	return nil
+	return found, nil
 }
 
 // say prints progress. It goes to stderr: stdout is for what a script reads.

@@ -19,7 +19,7 @@ func runDown(_ context.Context, c command, args []string) error {
 	name := set.String("name", defaultName, "`NAME` of the cluster")
 	all := set.Bool("all", false, "end all clusters of this user")
 	dir := set.String("dir", "", "`DIR` that holds the state folders")
-	if err := parse(set, args, 0); err != nil {
+	if _, err := parse(set, args, 0); err != nil {
 		return err
 	}
 	names := []string{*name}
@@ -93,7 +93,7 @@ func clusterNames(dir string) ([]string, error) {
 func runList(_ context.Context, c command, args []string) error {
 	set := c.flags()
 	dir := set.String("dir", "", "`DIR` that holds the state folders")
-	if err := parse(set, args, 0); err != nil {
+	if _, err := parse(set, args, 0); err != nil {
 		return err
 	}
 	names, err := clusterNames(*dir)
@@ -147,20 +147,22 @@ func runComponent(_ context.Context, c command, args []string) error {
 	set := c.flags()
 	name := set.String("name", defaultName, "`NAME` of the cluster")
 	dir := set.String("dir", "", "`DIR` that holds the state folders")
-	sig := "TERM"
+	// SIGTERM would make the API server wait for its watches to end, which they do after minutes.
+	sig := "KILL"
 	if c.name != "start" {
 		set.StringVar(&sig, "signal", sig, "`SIGNAL` to end it with: TERM, KILL, INT, QUIT or HUP")
 	}
-	if err := parse(set, args, 1); err != nil {
+	operands, err := parse(set, args, 1)
+	if err != nil {
 		return err
 	}
 	// Checked here too, for a wrong name is not worth a connection.
-	if err := isComponent(set.Arg(0)); err != nil {
+	if err := isComponent(operands[0]); err != nil {
 		return err
 	}
 	_, state, err := runningCluster(*dir, *name)
 	if err != nil {
 		return err
 	}
-	return ask(state, request{Verb: c.name, Component: set.Arg(0), Signal: sig})
+	return ask(state, request{Verb: c.name, Component: operands[0], Signal: sig})
 }

@@ -66,7 +66,7 @@ var errDown = errors.New("the cluster is ended")
 func runSupervise(_ context.Context, c command, args []string) error {
 	set := c.flags()
 	encoded := set.String("options", "", "what to run, as JSON")
-	if err := parse(set, args, 0); err != nil {
+	if _, err := parse(set, args, 0); err != nil {
 		return err
 	}
 	var o options

@@ -28,7 +28,7 @@ func runUp(ctx context.Context, c command, args []string) error {
 	set.StringVar(&o.BindAddress, "bind-address", "127.0.0.1", "`IP` that the API server listens on")
 	set.StringVar(&o.AdvertiseAddress, "advertise-address", "", "`IP` in the endpoints of the Service \"kubernetes\" (default: it has none)")
 	set.StringVar(&o.AuditLevel, "audit-level", "Metadata", "`LEVEL` of the audit log: "+strings.Join(auditLevels, ", "))
-	if err := parse(set, args, 0); err != nil {
+	if _, err := parse(set, args, 0); err != nil {
 		return err
 	}
 	if err := errors.Join(supported(), o.check()); err != nil {
