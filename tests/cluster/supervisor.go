@@ -12,7 +12,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"syscall"
 	"time"
 )
@@ -36,6 +35,8 @@ type report struct {
 	Progress string `json:"progress,omitempty"`
 	Ready    bool   `json:"ready,omitempty"`
 	Error    string `json:"error,omitempty"`
+	// Logs is the folder of the logs of a cluster that failed.
+	Logs string `json:"logs,omitempty"`
 }
 
 // supervisor owns the processes of one cluster. All its state belongs to one goroutine, which is locked to its thread
@@ -61,7 +62,7 @@ type supervisor struct {
 }
 
 // errDown is the one reason to end that is no failure.
-var errDown = errors.New("the cluster is ended")
+var errDown = errors.New("`down`, or the end of its owner")
 
 func runSupervise(_ context.Context, c command, args []string) error {
 	set := c.flags()
@@ -130,19 +131,19 @@ func (s *supervisor) run(link *os.File) error {
 		send(link, report{Ready: true})
 		err = s.serve()
 	}
-	failed := !errors.Is(err, errDown)
-	if failed {
+	last := report{Error: err.Error()}
+	if errors.Is(err, errDown) {
+		err = nil
+	} else {
 		log.Printf("ending: %v", err)
-		s.keepLogs()
+		last.Logs = s.keepLogs()
 	}
 	s.killAll()
-	// Only now, so that `up` returns when nothing is left.
-	removed := os.RemoveAll(s.options.Dir)
+	err = errors.Join(err, os.RemoveAll(s.options.Dir))
 	_ = os.Remove(filepath.Dir(s.options.Dir)) // Fails, as it should, while another cluster is there.
-	if failed {
-		send(link, report{Error: err.Error()})
-	}
-	return errors.Join(err, removed)
+	// Only now, so that an `up` that waits for it returns when nothing is left.
+	send(link, last)
+	return err
 }
 
 // send reports to `up`. If that is gone, followUp sees it: nothing to do here.
@@ -154,39 +155,6 @@ func send(link io.Writer, r report) {
 func (s *supervisor) followUp(link *os.File) {
 	if line, err := bufio.NewReader(link).ReadString('\n'); err != nil || line != "keep\n" {
 		s.cancel(errors.New("the command that started the cluster was interrupted"))
-	}
-}
-
-// addOwner ties the cluster to one more process; 0 unties it from all.
-func (s *supervisor) addOwner(pid int) {
-	if pid == 0 {
-		s.owned = false
-		s.cluster.OwnerPIDs = []int{}
-		return
-	}
-	first := len(s.cluster.OwnerPIDs) == 0 && s.cluster.Ready
-	if slices.Contains(s.cluster.OwnerPIDs, pid) || (first && !s.owned) {
-		return // Already tied, or started by somebody who wants it to stay.
-	}
-	s.owned = true
-	s.cluster.OwnerPIDs = append(s.cluster.OwnerPIDs, pid)
-	go func() {
-		if err := awaitExit(pid); err != nil {
-			log.Printf("owner: %v", err)
-		}
-		select {
-		case s.ownerGone <- pid:
-		case <-s.end.Done():
-		}
-	}()
-}
-
-// removeOwner ends the cluster when the last of its owners has gone.
-func (s *supervisor) removeOwner(pid int) {
-	s.cluster.OwnerPIDs = slices.DeleteFunc(s.cluster.OwnerPIDs, func(p int) bool { return p == pid })
-	if s.owned && len(s.cluster.OwnerPIDs) == 0 {
-		log.Printf("owner %d is gone: ending", pid)
-		s.cancel(errDown)
 	}
 }
 

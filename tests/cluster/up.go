@@ -188,7 +188,10 @@ func followBoot(ctx context.Context, link *os.File, dir string) error {
 		case err != nil:
 			return fmt.Errorf("the supervisor has died; the end of its log:\n%s", logTail(logFile(dir, "supervisor"), 20))
 		case r.Error != "":
-			return fmt.Errorf("the cluster did not start: %s\nall logs: %s", r.Error, failedDir(dir))
+			if r.Logs != "" {
+				r.Error += "\nall logs are in " + r.Logs
+			}
+			return fmt.Errorf("the cluster did not start: %s", r.Error)
 		case r.Ready:
 			return nil
 		}
