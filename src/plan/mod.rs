@@ -4,14 +4,20 @@
 //! `iter8 render` shows the same objects offline.
 
 pub mod conditions;
+pub mod metadata;
+pub mod objects;
 pub mod policy;
 pub mod readiness;
 pub mod release;
+pub mod routes;
 
 use serde_json::Value;
 
 use crate::model::kind::Kind;
 use crate::model::observed::{Meta, Uid};
+
+/// Domain of Services in almost every cluster; Istio's and Iter8's examples count on it too.
+const CLUSTER_DOMAIN: &str = "svc.cluster.local";
 
 /// An object as it should be.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,0 +1,97 @@
+//! The Service of a version.
+
+use serde_json::{Map, Value, json};
+
+use super::deployment::{self, HTTP};
+use super::version_metadata;
+use crate::model::kind::Kind;
+use crate::model::merge::merge;
+use crate::model::release::{Release, Version};
+use crate::model::template::APP_LABEL;
+use crate::plan::metadata::object;
+
+const PORTS: &str = "ports";
+const TARGET_PORT: &str = "targetPort";
+const TCP: &str = "TCP";
+
+/// The Service. `extra_ports` are those that a stored route still names, though the spec has changed to another: they
+/// are served until no route names them.
+pub fn service(release: &Release, version: &Version, extra_ports: &[i32]) -> Value {
+    let mut spec = merged_spec(version);
+    keep_ports(&mut spec, extra_ports);
+    let specification = version.service_specification.as_ref();
+    let metadata = version_metadata(release, version, &version.name, specification, &[]);
+    object(Kind::Service, &metadata, Some(spec.into()))
+}
+
+/// The port of the Service that requests are sent to: the one called `http`, else the first.
+pub fn backend_port(version: &Version) -> i32 {
+    main_port(&merged_spec(version))
+        .and_then(number)
+        .unwrap_or(version.port)
+}
+
+/// `spec`: what is generated, with the specification merged over it.
+pub(super) fn merged_spec(version: &Version) -> Map<String, Value> {
+    let port = json!({
+        "name": HTTP, "port": version.port, "protocol": TCP, TARGET_PORT: target_port(version), "appProtocol": HTTP,
+    });
+    let mut spec = Map::new();
+    spec.insert("selector".to_owned(), json!({ APP_LABEL: version.name }));
+    spec.insert(PORTS.to_owned(), json!([port]));
+    if let Some(specification) = &version.service_specification {
+        merge(&mut spec, &specification.spec);
+    }
+    spec
+}
+
+/// The container port that is served: the one called `http`, else the first by its name or number, else the version's.
+fn target_port(version: &Version) -> Value {
+    let spec = deployment::merged_spec(version);
+    let ports: Vec<_> = deployment::containers(&spec)
+        .filter_map(|container| container.get(PORTS).and_then(Value::as_array))
+        .flatten()
+        .collect();
+    ports
+        .iter()
+        .find(|port| is_http(port))
+        .or(ports.first())
+        .and_then(|port| port.get("name").or_else(|| port.get("containerPort")))
+        .cloned()
+        .unwrap_or_else(|| version.port.into())
+}
+
+/// Adds `extra` ports as `http-<port>`, with the target of the main port.
+fn keep_ports(spec: &mut Map<String, Value>, extra: &[i32]) {
+    let target = main_port(spec)
+        .and_then(|port| port.get(TARGET_PORT).or_else(|| port.get("port")))
+        .cloned();
+    let (Some(target), Some(ports)) = (target, spec.get_mut(PORTS).and_then(Value::as_array_mut)) else {
+        return;
+    };
+    for &extra in extra {
+        if ports.iter().any(|port| number(port) == Some(extra)) {
+            continue;
+        }
+        // A Service with several ports must name each of them.
+        for port in ports.iter_mut().filter_map(Value::as_object_mut) {
+            port.entry("name").or_insert_with(|| HTTP.into());
+        }
+        ports.push(json!({
+            "name": format!("{HTTP}-{extra}"), "port": extra, "protocol": TCP, TARGET_PORT: target, "appProtocol": HTTP,
+        }));
+    }
+}
+
+fn main_port(spec: &Map<String, Value>) -> Option<&Value> {
+    let ports = spec.get(PORTS)?.as_array()?;
+    ports.iter().find(|port| is_http(port)).or(ports.first())
+}
+
+fn is_http(port: &Value) -> bool {
+    port.get("name").and_then(Value::as_str) == Some(HTTP)
+}
+
+fn number(port: &Value) -> Option<i32> {
+    port.get("port")?.as_i64().and_then(|number| i32::try_from(number).ok())
+}

@@ -1,0 +1,8 @@
+//! Tests of the crate from outside.
+
+// What `clippy.toml` allows in tests it allows in functions marked `#[test]` only, and not in their helpers.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod golden;
+mod objects;
+mod routes;
