@@ -12,4 +12,6 @@
 //! | 0 | `api`, `mesh` | our kinds; the subset of the meshes' kinds that is written |
 
 pub mod api;
+pub mod cluster;
+pub mod controller;
 pub mod model;

@@ -2,6 +2,7 @@
 
 pub mod kind;
 pub mod observed;
+pub mod ownership;
 pub mod policy;
 pub mod release;
 
