@@ -55,7 +55,8 @@ impl Table {
         written: bool,
         index: &mut Index,
     ) -> Option<Change> {
-        let round = self.round;
+        // Our own write is no part of the list that runs: the list may have been made before or after it.
+        let round = if written { self.round.wrapping_sub(1) } else { self.round };
         let namespace = index.namespace(&seen.namespace);
         let objects = self.namespaces.entry(Arc::clone(&namespace)).or_default();
         let Some((name, _)) = objects.get_key_value(&*seen.name) else {
@@ -76,7 +77,9 @@ impl Table {
         };
         let name = Arc::clone(name);
         let entry = objects.get_mut(&name)?;
-        entry.round = round;
+        if !written {
+            entry.round = round;
+        }
         let (old, new) = (&entry.object.meta, &seen.object.meta);
         if is_older(new.resource_version, old.resource_version) {
             return None;
