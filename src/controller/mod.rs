@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 //! The reconcilers: one per kind, each a pipeline of named steps.
 //!
 //! ```text
@@ -58,3 +59,9 @@ pub enum Outcome {
 pub fn timer(duration: chrono::Duration) -> std::time::Duration {
     duration.to_std().unwrap_or_default()
 }
+=======
+//! Reconcilers, and the queue that drives them.
+
+pub mod backoff;
+pub mod queue;
+>>>>>>> io

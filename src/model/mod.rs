@@ -3,6 +3,7 @@
 pub mod kind;
 pub mod merge;
 pub mod observed;
+pub mod ownership;
 pub mod policy;
 pub mod release;
 pub mod template;

@@ -1,0 +1,270 @@
+//! Writes: server-side apply and preconditioned deletes. Every answer goes into the store at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy};
+use serde_json::{Value, json};
+
+use super::error::{Error, Sent};
+use super::resource::Resource;
+use super::send::{Answer, send};
+use super::store::{Seen, Store};
+use super::view;
+use crate::api::managers;
+use crate::model::kind::{Kind, KindRef};
+use crate::model::observed::Uid;
+use crate::model::ownership;
+
+/// How long a request may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Asked right before each send: how much longer this replica leads; `None` when it does not. A request may not take
+/// longer than that, so that no write of an old leader succeeds after the new one's first.
+pub type Fence = Arc<dyn Fn() -> Option<Duration> + Send + Sync>;
+
+/// What must hold of the stored object for an apply to be carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precondition {
+    /// There is none of that name. Sent without force; an object of somebody else is left as it was.
+    Absent,
+    /// It has this uid.
+    Uid(Uid),
+    /// It has this uid and this resourceVersion.
+    UidAndVersion(Uid, u64),
+}
+
+/// What an apply left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// `metadata.uid`.
+    pub uid: Uid,
+    /// `metadata.generation`; 0 for kinds without one.
+    pub generation: i64,
+    /// `metadata.resourceVersion`.
+    pub resource_version: u64,
+    /// Whether the resourceVersion is another than the one that the store had.
+    pub changed: bool,
+    /// Whether this apply created the object.
+    pub created: bool,
+}
+
+/// Writes objects.
+#[derive(Clone)]
+pub struct Writer {
+    client: Client,
+    store: Arc<Store>,
+    fence: Fence,
+}
+
+impl Writer {
+    /// A writer that puts the answers into this store and asks `fence` before each send.
+    pub fn new(client: Client, store: Arc<Store>, fence: Fence) -> Self {
+        Self { client, store, fence }
+    }
+
+    /// Applies an object as `manager`. `object` is complete but for what the precondition adds.
+    ///
+    /// Errors: with `Absent`, `NameConflict` when the name is taken; with the others, `Conflict` when the precondition
+    /// does not hold.
+    pub async fn apply(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        name: &str,
+        object: &Value,
+        manager: &str,
+        precondition: Precondition,
+    ) -> Result<Applied, Error> {
+        let desired = (manager == kind.manager()).then(|| ownership::digest_of_desired(object));
+        let place = Place { kind, namespace, name };
+        let force = precondition != Precondition::Absent;
+        let body = with_precondition(object.clone(), precondition);
+        let sent = self.patch(place, &body, manager, force, None).await;
+        let answer = match (sent, precondition) {
+            (Err(Error::Conflict(message)), Precondition::Absent) => return Err(Error::NameConflict(message)),
+            (sent, _) => sent?,
+        };
+        if precondition == Precondition::Absent && !answer.created {
+            self.withdraw_from_strangers(place, &answer.text, manager).await?;
+        }
+        self.take_in(place, &answer, desired)
+    }
+
+    /// Applies a status as `manager`, with force. Never creates an object.
+    pub async fn apply_status(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        name: &str,
+        uid: Uid,
+        status: &Value,
+        manager: &str,
+    ) -> Result<Applied, Error> {
+        let place = Place { kind, namespace, name };
+        let mut body = place.bare(uid);
+        body["status"] = status.clone();
+        let answer = self.patch(place, &body, manager, true, Some("status")).await?;
+        self.take_in(place, &answer, None)
+    }
+
+    /// Sets a Deployment's `spec.replicas` alone, by a manager of its own, if it has this uid and resourceVersion.
+    pub async fn apply_replicas(
+        &self,
+        namespace: &str,
+        name: &str,
+        uid: Uid,
+        resource_version: u64,
+        replicas: i32,
+    ) -> Result<Applied, Error> {
+        let kind = Kind::Deployment;
+        let place = Place { kind, namespace, name };
+        let mut body = with_precondition(place.bare(uid), Precondition::UidAndVersion(uid, resource_version));
+        body["spec"] = json!({ "replicas": replicas });
+        let answer = self.patch(place, &body, managers::RELEASE_SCALE, true, None).await?;
+        self.take_in(place, &answer, None)
+    }
+
+    /// Deletes an object and, in the background, its dependants, if it has this uid and resourceVersion.
+    ///
+    /// One that is gone already is a success. Error `Conflict` when it has another uid or resourceVersion.
+    pub async fn delete(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        name: &str,
+        uid: Uid,
+        resource_version: u64,
+    ) -> Result<(), Error> {
+        let params = DeleteParams {
+            propagation_policy: Some(PropagationPolicy::Background),
+            preconditions: Some(Preconditions {
+                uid: Some(uid.to_string()),
+                resource_version: Some(resource_version.to_string()),
+            }),
+            ..DeleteParams::default()
+        };
+        let place = Place { kind, namespace, name };
+        let request = place.requests().delete(name, &params);
+        let request = request.map_err(|e| Error::Invalid(e.to_string()))?;
+        match self.send(place, "delete", request).await {
+            Ok(_) | Err(Error::Gone(_)) => {
+                self.store.mark_deleting(kind, namespace, name, uid);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// An apply without force merges into an object that has other managers. Ours is taken back by an apply with
+    /// nothing in it: what they own too keeps its value, what only we own goes.
+    async fn withdraw_from_strangers(&self, place: Place<'_>, text: &str, manager: &str) -> Result<(), Error> {
+        let stored: Value = serde_json::from_str(text).map_err(|e| super::error::broken(&e))?;
+        let Some(stranger) = stranger(&stored) else {
+            return Ok(());
+        };
+        let message = format!("{} {} exists and is managed by {stranger}", place.kind, place.name);
+        let uid = stored
+            .pointer("/metadata/uid")
+            .and_then(Value::as_str)
+            .and_then(Uid::parse);
+        let body = place.bare(uid.unwrap_or_default());
+        self.patch(place, &body, manager, false, None).await?;
+        Err(Error::NameConflict(message))
+    }
+
+    async fn patch(
+        &self,
+        place: Place<'_>,
+        body: &Value,
+        manager: &str,
+        force: bool,
+        subresource: Option<&str>,
+    ) -> Result<Answer, Error> {
+        let mut params = PatchParams::apply(manager);
+        params.force = force;
+        let patch = Patch::Apply(body);
+        let requests = place.requests();
+        let request = match subresource {
+            Some(subresource) => requests.patch_subresource(subresource, place.name, &params, &patch),
+            None => requests.patch(place.name, &params, &patch),
+        };
+        let request = request.map_err(|e| Error::Invalid(e.to_string()))?;
+        self.send(place, "patch", request).await
+    }
+
+    async fn send(&self, place: Place<'_>, verb: &str, request: http::Request<Vec<u8>>) -> Result<Answer, Error> {
+        let limit = (self.fence)().ok_or(Error::NotLeader)?.min(REQUEST_TIMEOUT);
+        let resource = Resource::from(place.kind).name();
+        let sent = Sent {
+            verb,
+            resource: &resource,
+        };
+        send(&self.client, sent, request, limit).await
+    }
+
+    /// Puts an answer into the store.
+    fn take_in(&self, place: Place<'_>, answer: &Answer, desired: Option<u64>) -> Result<Applied, Error> {
+        let kind = KindRef::Known(place.kind);
+        let seen: Seen = view::read(&kind, &answer.text).ok_or_else(|| Error::Transient {
+            retry_after: None,
+            message: format!("the answer to an apply of {} {} cannot be read", place.kind, place.name),
+        })?;
+        let before = self.store.get(&kind, place.namespace, place.name);
+        let meta = &seen.object.meta;
+        let applied = Applied {
+            uid: meta.uid,
+            generation: meta.generation,
+            resource_version: meta.resource_version,
+            changed: before.is_none_or(|old| old.meta.resource_version != meta.resource_version),
+            created: answer.created,
+        };
+        self.store.write_through(place.kind, seen, desired);
+        Ok(applied)
+    }
+}
+
+/// An object's place.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    kind: Kind,
+    namespace: &'a str,
+    name: &'a str,
+}
+
+impl Place<'_> {
+    fn requests(&self) -> kube::core::Request {
+        Resource::from(self.kind).requests(Some(self.namespace))
+    }
+
+    /// An object with nothing in it, that applies to the one with this uid only.
+    fn bare(&self, uid: Uid) -> Value {
+        json!({
+            "apiVersion": self.kind.api_version(),
+            "kind": self.kind.kind(),
+            "metadata": { "name": self.name, "uid": uid.to_string() },
+        })
+    }
+}
+
+fn with_precondition(mut object: Value, precondition: Precondition) -> Value {
+    match precondition {
+        Precondition::Absent => {}
+        Precondition::Uid(uid) => object["metadata"]["uid"] = uid.to_string().into(),
+        Precondition::UidAndVersion(uid, version) => {
+            object["metadata"]["uid"] = uid.to_string().into();
+            object["metadata"]["resourceVersion"] = version.to_string().into();
+        }
+    }
+    object
+}
+
+/// The first manager of the object itself that is none of ours. Those of subresources do not count: a status or a
+/// scale is written by others on our objects too.
+fn stranger(object: &Value) -> Option<&str> {
+    const OURS: [&str; 3] = [managers::RELEASE, managers::RELEASE_SCALE, managers::ROUTE_POLICY];
+    let all = ownership::managers(object).into_iter();
+    let mut others = all.filter(|manager| manager.subresource.is_empty() && !OURS.contains(&manager.name));
+    others.next().map(|manager| manager.name)
+}

@@ -1,0 +1,21 @@
+//! The connection to the API server.
+
+use kube::{Client, Config};
+
+/// Connects: with the kubeconfig if there is one (`KUBECONFIG`, `~/.kube/config`), else with the Pod's ServiceAccount.
+///
+/// No retries in the client (the queue's backoff decides, and sees every failure), no rate limit (the number of workers
+/// bounds the requests), user agent `iter8/<version>`.
+pub async fn connect() -> anyhow::Result<Client> {
+    with(Config::infer().await?)
+}
+
+/// A client with this configuration.
+pub fn with(mut config: Config) -> anyhow::Result<Client> {
+    config.default_retry = false;
+    config.headers.push((
+        "user-agent".parse()?,
+        concat!("iter8/", env!("CARGO_PKG_VERSION")).parse()?,
+    ));
+    Ok(Client::try_from(config)?)
+}

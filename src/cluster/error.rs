@@ -1,0 +1,286 @@
+//! What can go wrong with a request to the API server, and what follows from it.
+
+use std::time::Duration;
+
+use kube::core::Status;
+
+/// Bytes of the server's sentence that are kept.
+const MAX_MESSAGE: usize = 1024;
+
+/// Why a request failed. The server's sentence is kept verbatim, cut to 1,024 bytes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// An object of that name exists and is somebody else's.
+    #[error("{0}")]
+    NameConflict(String),
+    /// The server refuses the object; the same request would be refused again.
+    #[error("{0}")]
+    Invalid(String),
+    /// A field that cannot be changed would have to be.
+    #[error("{0}")]
+    ImmutableField(String),
+    /// RBAC does not allow the request.
+    #[error("{message}; needed: {rule}")]
+    Forbidden {
+        /// The rule to add, as in `allow patch on deployments.apps`.
+        rule: String,
+        /// The server's sentence.
+        message: String,
+    },
+    /// The server does not know the kind: its CRD is not installed.
+    #[error("{0}")]
+    KindMissing(String),
+    /// The namespace is being deleted: nothing can be created in it.
+    #[error("{0}")]
+    NamespaceTerminating(String),
+    /// The object is not what the request was planned from: read it again.
+    #[error("{0}")]
+    Conflict(String),
+    /// The object does not exist (any more).
+    #[error("{0}")]
+    Gone(String),
+    /// It may work later.
+    #[error("{message}")]
+    Transient {
+        /// How long the server asks to wait.
+        retry_after: Option<Duration>,
+        /// The server's sentence, or what became of the connection.
+        message: String,
+    },
+    /// No answer in time; whether the request was carried out is not known.
+    #[error("no answer within {} ms", .0.as_millis())]
+    Timeout(Duration),
+    /// Not sent: another replica may be the leader by now.
+    #[error("not sent: this replica does not lead")]
+    NotLeader,
+}
+
+impl Error {
+    /// The reason as one CamelCase word: of conditions and Events, and the label of metrics.
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::NameConflict(_) => "NameConflict",
+            Self::Invalid(_) => "InvalidSpecification",
+            Self::ImmutableField(_) => "ImmutableField",
+            Self::Forbidden { .. } => "Forbidden",
+            Self::KindMissing(_) => "KindMissing",
+            Self::NamespaceTerminating(_) => "NamespaceTerminating",
+            Self::Conflict(_) => "Conflict",
+            Self::Gone(_) => "Gone",
+            Self::Transient { .. } => "Transient",
+            Self::Timeout(_) => "Timeout",
+            Self::NotLeader => "NotLeader",
+        }
+    }
+
+    /// Whether the same request may succeed later without an edit: to be repeated with backoff.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Transient { .. } | Self::Timeout(_))
+    }
+}
+
+/// What was sent: for the rule that would allow it.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent<'a> {
+    /// The verb, as in RBAC rules.
+    pub verb: &'a str,
+    /// `<plural>.<group>`, as in RBAC rules and the names of CRDs; the plural alone for the core group.
+    pub resource: &'a str,
+}
+
+/// Reads a refusal. `retry_after` is the header of that name.
+///
+/// Source: Kubernetes API conventions, "Response Status Kind"; server-side apply's own refusals are plain 500s.
+pub fn classify(sent: Sent<'_>, status: &Status, retry_after: Option<Duration>) -> Error {
+    let message = cut(&status.message);
+    let details = status.details.as_ref();
+    let causes = details.map(|d| d.causes.as_slice()).unwrap_or_default();
+    let caused_by = |reason: &str| causes.iter().any(|cause| cause.reason == reason);
+    let retry_after = retry_after.or_else(|| {
+        let seconds = details.map_or(0, |d| d.retry_after_seconds);
+        (seconds > 0).then(|| Duration::from_secs(seconds.into()))
+    });
+    match status.code {
+        403 if caused_by("NamespaceTerminating") => Error::NamespaceTerminating(message),
+        403 if is_rbac(&status.message) => Error::Forbidden {
+            rule: format!("allow {} on {}", sent.verb, sent.resource),
+            message,
+        },
+        404 if details.is_some_and(|d| d.kind == "namespaces") => Error::NamespaceTerminating(message),
+        404 if details.is_some_and(|d| !d.name.is_empty()) => Error::Gone(message),
+        404 => Error::KindMissing(message),
+        409 => Error::Conflict(message),
+        422 if status.message.contains("field is immutable") => Error::ImmutableField(message),
+        400 | 403 | 405 | 406 | 413 | 415 | 422 => Error::Invalid(message),
+        500 if is_apply_refusal(&status.message) => Error::Invalid(message),
+        _ => Error::Transient { retry_after, message },
+    }
+}
+
+/// Reads an error without an answer: the connection, or an answer that is no JSON.
+pub fn broken(error: &dyn std::error::Error) -> Error {
+    let mut message = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let text = inner.to_string();
+        if !message.contains(&text) {
+            message = format!("{message}: {text}");
+        }
+        source = inner.source();
+    }
+    Error::Transient {
+        retry_after: None,
+        message: cut(&message),
+    }
+}
+
+/// The authorizer says `... cannot <verb> resource ...`; an admission webhook or a policy words its refusals otherwise.
+fn is_rbac(message: &str) -> bool {
+    message.contains(" cannot ") && message.contains(" resource ")
+}
+
+/// A typo in a pod template: server-side apply answers 500 where every other write answers 400.
+fn is_apply_refusal(message: &str) -> bool {
+    ["failed to create typed patch object", "failed to convert new object"]
+        .iter()
+        .any(|start| message.starts_with(start))
+}
+
+/// The sentence without its tail, on a character's border.
+pub fn cut(message: &str) -> String {
+    let mut end = message.len().min(MAX_MESSAGE);
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    message.get(..end).unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kube::core::response::{StatusCause, StatusDetails};
+
+    const SENT: Sent<'_> = Sent {
+        verb: "patch",
+        resource: "deployments.apps",
+    };
+
+    fn details(name: &str, kind: &str, cause: &str) -> StatusDetails {
+        StatusDetails {
+            name: name.to_owned(),
+            group: String::new(),
+            kind: kind.to_owned(),
+            uid: String::new(),
+            causes: vec![StatusCause {
+                reason: cause.to_owned(),
+                message: String::new(),
+                field: String::new(),
+            }],
+            retry_after_seconds: 0,
+        }
+    }
+
+    #[test]
+    fn every_refusal_has_its_category() {
+        let rbac =
+            r#"deployments.apps "a" is forbidden: User "u" cannot patch resource "deployments" in API group "apps""#;
+        let table = [
+            (400, "bad", None, "InvalidSpecification"),
+            (403, rbac, None, "Forbidden"),
+            (
+                403,
+                "denied the request: image from an unknown registry",
+                None,
+                "InvalidSpecification",
+            ),
+            (
+                403,
+                "being terminated",
+                Some(details("a", "deployments", "NamespaceTerminating")),
+                "NamespaceTerminating",
+            ),
+            (
+                404,
+                "the server could not find the requested resource",
+                None,
+                "KindMissing",
+            ),
+            (
+                404,
+                r#"namespaces "x" not found"#,
+                Some(details("x", "namespaces", "")),
+                "NamespaceTerminating",
+            ),
+            (
+                404,
+                r#"deployments "a" not found"#,
+                Some(details("a", "deployments", "")),
+                "Gone",
+            ),
+            (409, "conflict", None, "Conflict"),
+            (
+                422,
+                "spec.selector: Invalid value: field is immutable",
+                None,
+                "ImmutableField",
+            ),
+            (
+                422,
+                "spec.replicas: must be greater than or equal to 0",
+                None,
+                "InvalidSpecification",
+            ),
+            (429, "too many requests", None, "Transient"),
+            (
+                500,
+                "failed to create typed patch object (ns/a; apps/v1, Kind=Deployment): .spec.x: field not declared in schema",
+                None,
+                "InvalidSpecification",
+            ),
+            (
+                500,
+                "failed to convert new object: strconv.ParseInt",
+                None,
+                "InvalidSpecification",
+            ),
+            (500, "etcdserver: leader changed", None, "Transient"),
+            (503, "apiserver not ready", None, "Transient"),
+            (504, "timeout", None, "Transient"),
+        ];
+        for (code, message, details, category) in table {
+            let mut status = Status::failure(message, "").with_code(code);
+            status.details = details;
+            assert_eq!(classify(SENT, &status, None).category(), category, "{code} {message}");
+        }
+    }
+
+    #[test]
+    fn a_forbidden_request_names_the_rule_to_add() {
+        let status = Status::failure(r#"User "u" cannot patch resource "deployments""#, "Forbidden").with_code(403);
+        let error = classify(SENT, &status, None);
+        assert!(
+            error.to_string().ends_with("allow patch on deployments.apps"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_wait_that_the_server_asks_for_is_kept() {
+        let status = Status::failure("slow down", "TooManyRequests").with_code(429);
+        let wait = Some(Duration::from_secs(3));
+        assert_eq!(
+            classify(SENT, &status, wait),
+            Error::Transient {
+                retry_after: wait,
+                message: "slow down".to_owned()
+            }
+        );
+    }
+
+    #[test]
+    fn a_long_sentence_is_cut_between_characters() {
+        let long = "ä".repeat(2000);
+        assert_eq!(cut(&long).len(), 1024);
+        assert_eq!(cut(&format!("x{long}")).len(), 1023);
+    }
+}

@@ -1,0 +1,23 @@
+//! All I/O with the API server: watches that fill a compact store, writes by server-side apply, events.
+//!
+//! ```text
+//! watch ──view──▶ store ──Change──▶ (controllers)
+//!                   ▲                    │
+//!                   └──view── apply ◀────┘
+//! ```
+
+pub mod apply;
+pub mod client;
+pub mod error;
+pub mod events;
+mod resource;
+mod send;
+pub mod store;
+pub mod view;
+pub mod watch;
+
+pub use apply::{Applied, Precondition, Writer};
+pub use error::Error;
+pub use events::Events;
+pub use store::{Change, KindChanged, KindState, Store};
+pub use watch::Watches;

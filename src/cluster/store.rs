@@ -1,0 +1,294 @@
+//! What is known of the cluster: small entries by kind, namespace and name, filled from watch events and from the
+//! answers to our own writes.
+//!
+//! An entry is only ever replaced by a newer one: within a kind resourceVersions are ordered (KEP-5504), and a watch
+//! event may arrive after the answer to a later write.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::model::kind::{Kind, KindRef};
+use crate::model::observed::{Body, Object, Uid};
+
+mod table;
+
+use table::{Index, Table};
+
+/// A change of an object, told after the store has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Its kind.
+    pub kind: KindRef,
+    /// Its namespace.
+    pub namespace: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+    /// The controller ownerReference that it had.
+    pub controller_before: Option<Uid>,
+    /// The controller ownerReference that it has.
+    pub controller_now: Option<Uid>,
+    /// Whether it is gone.
+    pub gone: bool,
+    /// Whether it comes from the answer to a write of our own.
+    pub written: bool,
+}
+
+/// Whether the store knows all objects of a kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KindState {
+    /// Not yet.
+    Syncing,
+    /// Yes.
+    Synced,
+    /// The API server does not have the kind.
+    Missing,
+    /// We may not watch it; the rule to add.
+    Forbidden(Arc<str>),
+}
+
+/// A kind that synced, went missing or became forbidden, told after the store has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KindChanged {
+    /// The kind.
+    pub kind: KindRef,
+    /// What it is now.
+    pub state: KindState,
+}
+
+/// Told of every change of an object. Called without any lock held; must not block.
+pub type OnChange = Arc<dyn Fn(&Change) + Send + Sync>;
+/// Told of every change of a kind's state. Called without any lock held; must not block.
+pub type OnKindChanged = Arc<dyn Fn(&KindChanged) + Send + Sync>;
+
+/// An object as it was read: where it is, and what is kept of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen {
+    /// Its namespace; empty for an object outside of any.
+    pub namespace: Box<str>,
+    /// Its name.
+    pub name: Box<str>,
+    /// What is kept.
+    pub object: Object<Body>,
+}
+
+/// The store. Cheap to read from many tasks: a read holds its lock for one look-up.
+pub struct Store {
+    inner: RwLock<Inner>,
+    on_change: OnChange,
+    on_kind: OnKindChanged,
+}
+
+#[derive(Default)]
+struct Inner {
+    tables: HashMap<KindRef, Table>,
+    index: Index,
+    sessions: u64,
+}
+
+impl Store {
+    /// An empty store that tells these of every change.
+    pub fn new(on_change: OnChange, on_kind: OnKindChanged) -> Self {
+        Self {
+            inner: RwLock::default(),
+            on_change,
+            on_kind,
+        }
+    }
+
+    /// The object, if it is known.
+    pub fn get(&self, kind: &KindRef, namespace: &str, name: &str) -> Option<Arc<Object<Body>>> {
+        let inner = self.read();
+        let entry = inner.tables.get(kind)?.get(namespace, name)?;
+        Some(Arc::clone(&entry.object))
+    }
+
+    /// The objects of our kinds in this namespace whose controller ownerReference is this uid, in no order.
+    pub fn children(&self, namespace: &str, controller: Uid) -> Vec<(Kind, Arc<str>)> {
+        self.read().index.children(namespace, controller)
+    }
+
+    /// Kind, namespace and name of the Release or RoutePolicy with this uid.
+    pub fn owner(&self, uid: Uid) -> Option<(Kind, Arc<str>, Arc<str>)> {
+        self.read().index.owner(uid)
+    }
+
+    /// Every object of a kind in a namespace with its name, in no order.
+    pub fn list(&self, kind: &KindRef, namespace: &str) -> Vec<(Arc<str>, Arc<Object<Body>>)> {
+        let inner = self.read();
+        let objects = inner.tables.get(kind).and_then(|table| table.namespaces.get(namespace));
+        objects
+            .into_iter()
+            .flatten()
+            .map(|(name, entry)| (Arc::clone(name), Arc::clone(&entry.object)))
+            .collect()
+    }
+
+    /// Namespace and name of every object of a kind, in no order: to reconcile all of them.
+    pub fn names(&self, kind: &KindRef) -> Vec<(Arc<str>, Arc<str>)> {
+        let inner = self.read();
+        let Some(table) = inner.tables.get(kind) else {
+            return Vec::new();
+        };
+        let names = table.namespaces.iter();
+        names
+            .flat_map(|(ns, objects)| objects.keys().map(|name| (Arc::clone(ns), Arc::clone(name))))
+            .collect()
+    }
+
+    /// Whether all objects of the kind are known; `Syncing` for a kind that nobody opened.
+    pub fn synced(&self, kind: &KindRef) -> KindState {
+        let inner = self.read();
+        inner
+            .tables
+            .get(kind)
+            .map_or(KindState::Syncing, |table| table.state.clone())
+    }
+
+    /// Number of objects by kind, in the order of kinds.
+    pub fn len_by_kind(&self) -> Vec<(KindRef, usize)> {
+        let inner = self.read();
+        let tables = inner.tables.iter();
+        let mut counts: Vec<_> = tables.map(|(kind, table)| (kind.clone(), table.len())).collect();
+        counts.sort();
+        counts
+    }
+
+    /// Whether the live object is what an apply of an object with this digest leaves: no write is needed.
+    ///
+    /// It is so when the digests are equal, or when this pair of digests was that of our last apply (the server may
+    /// write what it was given in a form of its own).
+    pub fn in_sync(&self, kind: Kind, namespace: &str, name: &str, desired: u64) -> bool {
+        let inner = self.read();
+        let entry = inner
+            .tables
+            .get(&KindRef::Known(kind))
+            .and_then(|table| table.get(namespace, name));
+        entry.is_some_and(|entry| {
+            let live = entry.object.meta.digest;
+            live == desired || entry.applied == Some((desired, live))
+        })
+    }
+
+    /// Takes in the answer to a write of our own. `desired` is the digest of what was applied, if it was a whole object.
+    pub fn write_through(&self, kind: Kind, seen: Seen, desired: Option<u64>) {
+        let kind = KindRef::Known(kind);
+        let applied = desired.map(|desired| (desired, seen.object.meta.digest));
+        let change = {
+            let mut inner = self.write();
+            let Inner { tables, index, .. } = &mut *inner;
+            let table = tables.entry(kind.clone()).or_default();
+            table.put(&kind, seen, applied, true, index)
+        };
+        self.tell(change);
+    }
+
+    /// Notes that our DELETE of this object was accepted: it counts as being deleted until its event arrives.
+    pub fn mark_deleting(&self, kind: Kind, namespace: &str, name: &str, uid: Uid) {
+        let kind = KindRef::Known(kind);
+        let change = {
+            let mut inner = self.write();
+            let table = inner.tables.get_mut(&kind);
+            table.and_then(|table| table.mark_deleting(&kind, namespace, name, uid))
+        };
+        self.tell(change);
+    }
+
+    /// Starts to keep a kind; the number tells later events of this watch from those of an earlier one.
+    pub fn open(&self, kind: &KindRef) -> u64 {
+        let mut inner = self.write();
+        inner.sessions += 1;
+        let session = inner.sessions;
+        inner.tables.entry(kind.clone()).or_default().session = session;
+        session
+    }
+
+    /// Forgets a kind without telling anybody.
+    pub fn close(&self, kind: &KindRef) {
+        let mut inner = self.write();
+        if let Some(table) = inner.tables.remove(kind) {
+            table.forget(kind, &mut inner.index);
+        }
+    }
+
+    /// A list begins: what it does not bring is gone when it is done.
+    pub fn list_begins(&self, kind: &KindRef, session: u64) {
+        self.with(kind, session, |table, _| {
+            table.round += 1;
+            Vec::new()
+        });
+    }
+
+    /// An object that a watch or a list brought.
+    pub fn put(&self, kind: &KindRef, session: u64, seen: Seen) {
+        self.with(kind, session, |table, index| {
+            table.put(kind, seen, None, false, index).into_iter().collect()
+        });
+    }
+
+    /// An object that was deleted, as it was last.
+    pub fn remove(&self, kind: &KindRef, session: u64, seen: &Seen) {
+        self.with(kind, session, |table, index| {
+            let version = seen.object.meta.resource_version;
+            table
+                .remove(kind, &seen.namespace, &seen.name, version, index)
+                .into_iter()
+                .collect()
+        });
+    }
+
+    /// A list is done that shows the cluster at this resourceVersion; what it did not bring, and nobody has written
+    /// since, is gone.
+    pub fn list_done(&self, kind: &KindRef, session: u64, resource_version: u64) {
+        self.with(kind, session, |table, index| table.sweep(kind, resource_version, index));
+        self.set_state(kind, session, KindState::Synced);
+    }
+
+    /// Sets a kind's state; a missing kind loses its objects.
+    pub fn set_state(&self, kind: &KindRef, session: u64, state: KindState) {
+        let mut changed = false;
+        self.with(kind, session, |table, index| {
+            changed = table.state != state;
+            table.state = state.clone();
+            if state == KindState::Missing {
+                table.round += 1;
+                return table.sweep(kind, u64::MAX, index);
+            }
+            Vec::new()
+        });
+        if changed {
+            (self.on_kind)(&KindChanged {
+                kind: kind.clone(),
+                state,
+            });
+        }
+    }
+
+    fn with(&self, kind: &KindRef, session: u64, act: impl FnOnce(&mut Table, &mut Index) -> Vec<Change>) {
+        let changes = {
+            let mut inner = self.write();
+            let Inner { tables, index, .. } = &mut *inner;
+            match tables.get_mut(kind) {
+                Some(table) if table.session == session => act(table, index),
+                _ => Vec::new(),
+            }
+        };
+        self.tell(changes);
+    }
+
+    fn tell(&self, changes: impl IntoIterator<Item = Change>) {
+        for change in changes {
+            (self.on_change)(&change);
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Inner> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Inner> {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! Reads objects as the API server sends them, and keeps what decisions need.
+
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use super::store::Seen;
+use crate::api::{annotations, labels};
+use crate::model::kind::{Kind, KindRef};
+use crate::model::observed::{Body, Meta, Object, Raw, Service, ServicePort, Uid, WeightConfig};
+use crate::model::ownership;
+
+mod route;
+mod workload;
+
+/// Reads an object of a kind from its JSON text; `None` when not even its metadata can be read.
+///
+/// A `spec` or `status` of an unexpected form yields `Body::Malformed`, so one bad object never stops its kind's watch.
+/// Not even nesting too deep for a JSON parser does: its metadata can be read without it.
+pub fn read(kind: &KindRef, text: &str) -> Option<Seen> {
+    let wire: Wire = serde_json::from_str(text).ok()?;
+    let Metadata { name, namespace, .. } = &wire.metadata;
+    let (name, namespace) = (name.clone(), namespace.clone());
+    let object = match serde_json::from_str::<Value>(text) {
+        Ok(value) => Object {
+            meta: wire.metadata.read(kind, &value),
+            body: body(kind, &value).unwrap_or_else(|error| Body::Malformed(error.to_string().into())),
+        },
+        Err(error) => Object {
+            meta: wire.metadata.read(kind, &Value::Null),
+            body: Body::Malformed(error.to_string().into()),
+        },
+    };
+    Some(Seen {
+        namespace,
+        name,
+        object,
+    })
+}
+
+#[derive(Deserialize)]
+struct Wire {
+    metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    name: Box<str>,
+    #[serde(default)]
+    namespace: Box<str>,
+    #[serde(default)]
+    uid: Box<str>,
+    #[serde(default)]
+    resource_version: Box<str>,
+    #[serde(default)]
+    generation: i64,
+    #[serde(default)]
+    deletion_timestamp: Option<Box<str>>,
+    #[serde(default)]
+    owner_references: Vec<OwnerReference>,
+}
+
+#[derive(Deserialize)]
+struct OwnerReference {
+    uid: Box<str>,
+    #[serde(default)]
+    controller: bool,
+}
+
+impl Metadata {
+    fn read(self, kind: &KindRef, object: &Value) -> Meta {
+        let controller = self.owner_references.iter().find(|owner| owner.controller);
+        let controller = controller.and_then(|owner| Uid::parse(&owner.uid));
+        let mut meta = Meta {
+            uid: Uid::parse(&self.uid).unwrap_or_default(),
+            resource_version: self.resource_version.parse().unwrap_or_default(),
+            generation: self.generation,
+            deleting: self.deletion_timestamp.is_some(),
+            controller,
+            ..Meta::default()
+        };
+        if let KindRef::Known(kind) = kind {
+            meta.digest = ownership::digest_of_live(object, kind.manager());
+            if controller.is_none() && meta.digest != 0 {
+                meta.adoptable_by = metadata_text(object, "labels", labels::RELEASE);
+            }
+        }
+        meta
+    }
+}
+
+fn body(kind: &KindRef, object: &Value) -> serde_json::Result<Body> {
+    let known = match kind {
+        KindRef::Known(kind) => kind,
+        KindRef::Other(gvk) => return Ok(workload::other(gvk, object)),
+    };
+    Ok(match known {
+        Kind::Release => Body::Release(raw(object)?),
+        Kind::RoutePolicy => Body::RoutePolicy(raw(object)?),
+        Kind::Deployment => Body::Deployment(Box::new(workload::deployment(object)?)),
+        Kind::Service => Body::Service(service(object)?),
+        Kind::ConfigMap => Body::ConfigMap(weight_config(object)),
+        Kind::VirtualService => Body::Route(Box::new(route::virtual_service(object)?)),
+        Kind::HttpRoute => Body::Route(Box::new(route::http_route(object)?)),
+    })
+}
+
+fn raw(object: &Value) -> serde_json::Result<Raw> {
+    let text = |key| object.get(key).map(serde_json::to_string).transpose();
+    Ok(Raw {
+        spec: text("spec")?.unwrap_or_else(|| "null".to_owned()).into(),
+        status: text("status")?.unwrap_or_default().into(),
+    })
+}
+
+fn service(object: &Value) -> serde_json::Result<Service> {
+    #[derive(Default, Deserialize)]
+    struct Spec {
+        #[serde(default, deserialize_with = "or_default")]
+        ports: Vec<Port>,
+    }
+    #[derive(Deserialize)]
+    struct Port {
+        #[serde(default)]
+        name: Box<str>,
+        port: i32,
+    }
+    let spec: Spec = part(object, "spec")?;
+    let ports = spec
+        .ports
+        .into_iter()
+        .map(|Port { name, port }| ServicePort { name, port });
+    Ok(Service { ports: ports.collect() })
+}
+
+fn weight_config(object: &Value) -> WeightConfig {
+    let path = ["metadata", "annotations", annotations::WEIGHT];
+    WeightConfig {
+        weight: metadata_text(object, "annotations", annotations::WEIGHT),
+        spec_weight: metadata_text(object, "annotations", annotations::SPEC_WEIGHT),
+        weight_ours: ownership::owns(object, Kind::ConfigMap.manager(), &path),
+    }
+}
+
+/// A label or an annotation.
+fn metadata_text(object: &Value, map: &str, key: &str) -> Option<Box<str>> {
+    let text = object.get("metadata")?.get(map)?.get(key)?.as_str()?;
+    Some(text.into())
+}
+
+/// `spec` or `status`; absent or null is the default.
+fn part<'a, T: Default + Deserialize<'a>>(object: &'a Value, key: &str) -> serde_json::Result<T> {
+    object.get(key).map_or_else(|| Ok(T::default()), or_default)
+}
+
+/// Null is the default: Go writes it for an empty list.
+fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+//! Deployments, and whatever else a RoutePolicy may name.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{metadata_text, or_default, part};
+use crate::api::status::Tristate;
+use crate::api::{annotations, managers};
+use crate::model::kind::Gvk;
+use crate::model::observed::{Body, Deployment, Other, ReplicasOwner, Workload};
+use crate::model::ownership::{self, Manager};
+
+#[derive(Default, Deserialize)]
+struct Spec {
+    replicas: Option<i32>,
+    #[serde(default)]
+    template: Template,
+}
+
+#[derive(Default, Deserialize)]
+struct Template {
+    #[serde(default)]
+    spec: PodSpec,
+}
+
+#[derive(Default, Deserialize)]
+struct PodSpec {
+    #[serde(default, deserialize_with = "or_default")]
+    containers: Vec<Container>,
+}
+
+#[derive(Deserialize)]
+struct Container {
+    #[serde(default)]
+    image: Box<str>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Status {
+    observed_generation: i64,
+    replicas: i32,
+    updated_replicas: i32,
+    available_replicas: i32,
+    #[serde(deserialize_with = "or_default")]
+    conditions: Vec<Condition>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Condition {
+    #[serde(rename = "type")]
+    type_: Box<str>,
+    status: Box<str>,
+    reason: Box<str>,
+}
+
+pub(super) fn deployment(object: &Value) -> serde_json::Result<Deployment> {
+    let spec: Spec = part(object, "spec")?;
+    let status: Status = part(object, "status")?;
+    let condition = |type_: &str| status.conditions.iter().find(|condition| &*condition.type_ == type_);
+    let owners = ownership::owners(object, &["spec", "replicas"]);
+    Ok(Deployment {
+        replicas: spec.replicas.unwrap_or(1), // the API's default
+        replicas_owner: replicas_owner(&owners),
+        replicas_ours: owners.iter().any(is_release),
+        observed_generation: status.observed_generation,
+        total: status.replicas,
+        updated: status.updated_replicas,
+        available: status.available_replicas,
+        available_condition: condition("Available").map(|condition| &*condition.status == "True"),
+        deadline_exceeded: condition("Progressing")
+            .is_some_and(|c| &*c.status == "False" && &*c.reason == "ProgressDeadlineExceeded"),
+        template: metadata_text(object, "annotations", annotations::TEMPLATE).unwrap_or_default(),
+        images: spec
+            .template
+            .spec
+            .containers
+            .into_iter()
+            .map(|container| container.image)
+            .collect(),
+    })
+}
+
+fn is_release(who: &Manager<'_>) -> bool {
+    who.name == managers::RELEASE && who.applied && who.subresource.is_empty()
+}
+
+fn replicas_owner(owners: &[Manager<'_>]) -> ReplicasOwner {
+    let owner = |who: &Manager<'_>| match who {
+        who if who.subresource == "scale" => ReplicasOwner::Scale,
+        who if is_release(who) => ReplicasOwner::Release,
+        who if who.name == managers::RELEASE_SCALE && who.applied => ReplicasOwner::Promotion,
+        _ => ReplicasOwner::Other,
+    };
+    let rank = |owner: &ReplicasOwner| match owner {
+        ReplicasOwner::Scale => 4,
+        ReplicasOwner::Other => 3,
+        ReplicasOwner::Release => 2,
+        ReplicasOwner::Promotion => 1,
+        ReplicasOwner::Nobody => 0,
+    };
+    owners.iter().map(owner).max_by_key(rank).unwrap_or_default()
+}
+
+/// Of a kind that may have any form: what has an unexpected form counts as absent.
+pub(super) fn other(gvk: &Gvk, object: &Value) -> Body {
+    let number = |path: &str| object.pointer(path).and_then(Value::as_i64);
+    let small = |path: &str| number(path).and_then(|number| i32::try_from(number).ok());
+    let replicas = small("/spec/replicas");
+    let observed_generation = number("/status/observedGeneration");
+    let ready = match (gvk.group.as_str(), gvk.kind.as_str()) {
+        ("apps", "StatefulSet" | "ReplicaSet") => small("/status/readyReplicas"),
+        ("apps", "DaemonSet") => small("/status/numberReady"),
+        _ => return Body::Other(with_condition(object, replicas, observed_generation)),
+    };
+    Body::Workload(Workload {
+        replicas,
+        observed_generation: observed_generation.unwrap_or_default(),
+        ready: ready.unwrap_or_default(),
+    })
+}
+
+fn with_condition(object: &Value, replicas: Option<i32>, observed_generation: Option<i64>) -> Other {
+    let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
+    let text = |condition: &'_ Value, key: &str| condition.get(key).and_then(Value::as_str).map(str::to_owned);
+    let mut conditions = conditions.into_iter().flatten();
+    let ready = conditions.find(|condition| text(condition, "type").as_deref() == Some("Ready"));
+    let own_generation = ready.and_then(|condition| condition.get("observedGeneration")?.as_i64());
+    Other {
+        replicas,
+        ready: ready.map(|condition| match text(condition, "status").as_deref() {
+            Some("True") => Tristate::True,
+            Some("False") => Tristate::False,
+            _ => Tristate::Unknown,
+        }),
+        observed_generation: own_generation.or(observed_generation),
+    }
+}

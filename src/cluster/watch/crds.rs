@@ -1,0 +1,168 @@
+//! Tells the kinds' tasks when a CRD comes or goes: a kind that is missing is not polled for.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use serde::Deserialize;
+use tokio::sync::broadcast;
+
+use super::follow::{Event, Follow};
+use super::task::Pause;
+use crate::cluster::resource::Resource;
+
+/// How often missing kinds are looked for when CRDs cannot be watched.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+
+/// A change of a CRD, by its name `<plural>.<group>`.
+#[derive(Clone, Debug)]
+pub(super) enum Crd {
+    /// It is there, or has changed: it may be served from now on.
+    Present(Arc<str>),
+    /// It is gone.
+    Gone(Arc<str>),
+    /// CRDs cannot be watched: any may have come.
+    Unknown,
+}
+
+impl Crd {
+    /// Whether it may be this kind's CRD; the plural may not be known yet.
+    pub(super) fn concerns(&self, group: &str, plural: Option<&str>) -> bool {
+        let (Self::Present(name) | Self::Gone(name)) = self else {
+            return true;
+        };
+        let Some((name_plural, name_group)) = name.split_once('.') else {
+            return false;
+        };
+        name_group == group && plural.is_none_or(|plural| plural == name_plural)
+    }
+}
+
+/// Watches the metadata of CRDs for good.
+pub(super) async fn run(client: Client, crds: broadcast::Sender<Crd>) {
+    let resource = Resource {
+        group: "apiextensions.k8s.io".to_owned(),
+        version: "v1".to_owned(),
+        plural: "customresourcedefinitions".to_owned(),
+    };
+    let mut follow = Follow::new(client, resource.requests(None), true);
+    let mut known = Known::default();
+    let mut pause = Pause::default();
+    loop {
+        let stepped = follow
+            .step(&mut |event| {
+                for change in known.take_in(&event) {
+                    let _ = crds.send(change); // nobody listens: no kind is open
+                }
+            })
+            .await;
+        match stepped {
+            Ok(()) => pause.after_success().await,
+            Err(failure) if failure.code() == Some(403) => {
+                tracing::info!(%failure, "CRDs cannot be watched; missing kinds are looked for every 30 s");
+                tokio::time::sleep(LOOK_EVERY).await;
+                let _ = crds.send(Crd::Unknown);
+            }
+            Err(failure) => {
+                tracing::debug!(%failure, "watch of CRDs broke off");
+                pause.after_failure().await;
+                let _ = crds.send(Crd::Unknown);
+            }
+        }
+    }
+}
+
+/// The CRDs there are; tells what a list no longer has.
+#[derive(Default)]
+struct Known {
+    names: HashSet<Arc<str>>,
+    listed: Option<HashSet<Arc<str>>>,
+}
+
+impl Known {
+    fn take_in(&mut self, event: &Event<'_>) -> Vec<Crd> {
+        match event {
+            Event::Begin => {
+                self.listed = Some(HashSet::new());
+                Vec::new()
+            }
+            Event::Apply(text) => {
+                let Some(name) = name(text) else { return Vec::new() };
+                self.listed
+                    .as_mut()
+                    .unwrap_or(&mut self.names)
+                    .insert(Arc::clone(&name));
+                vec![Crd::Present(name)]
+            }
+            Event::Delete(text) => {
+                let Some(name) = name(text) else { return Vec::new() };
+                self.names.remove(&name);
+                vec![Crd::Gone(name)]
+            }
+            Event::Done(_) => {
+                let listed = self.listed.take().unwrap_or_default();
+                let gone = self.names.difference(&listed).cloned().map(Crd::Gone).collect();
+                self.names = listed;
+                gone
+            }
+        }
+    }
+}
+
+fn name(text: &str) -> Option<Arc<str>> {
+    #[derive(Deserialize)]
+    struct Wire {
+        metadata: Metadata,
+    }
+    #[derive(Deserialize)]
+    struct Metadata {
+        name: Box<str>,
+    }
+    let wire: Wire = serde_json::from_str(text).ok()?;
+    Some(wire.metadata.name.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_concerns_the_kinds_of_its_group_and_plural() {
+        let crd = Crd::Present("virtualservices.networking.istio.io".into());
+        assert!(crd.concerns("networking.istio.io", Some("virtualservices")));
+        assert!(crd.concerns("networking.istio.io", None));
+        assert!(!crd.concerns("networking.istio.io", Some("gateways")));
+        assert!(!crd.concerns("istio.io", None));
+        assert!(Crd::Unknown.concerns("istio.io", Some("gateways")));
+    }
+
+    #[test]
+    fn a_crd_that_a_later_list_lacks_is_gone() {
+        let mut known = Known::default();
+        let crd = |name: &str| format!(r#"{{"metadata":{{"name":"{name}"}}}}"#);
+        let (a, b) = (crd("a.x"), crd("b.x"));
+        let mut told = Vec::new();
+        let events = [
+            Event::Begin,
+            Event::Apply(&a),
+            Event::Done(1),
+            Event::Apply(&b),
+            Event::Begin,
+            Event::Apply(&b),
+            Event::Done(2),
+        ];
+        for event in &events {
+            told.extend(known.take_in(event).iter().map(|crd| format!("{crd:?}")));
+        }
+        assert_eq!(
+            told,
+            [
+                r#"Present("a.x")"#,
+                r#"Present("b.x")"#,
+                r#"Present("b.x")"#,
+                r#"Gone("a.x")"#
+            ]
+        );
+    }
+}

@@ -1,0 +1,228 @@
+//! Lists and watches one kind: one step at a time, so that its caller decides what an error means.
+//!
+//! kube's own `watcher` is not used: it asks for a streaming list at resourceVersion 0, which an API server may answer
+//! from a cache older than our last write. Source: Kubernetes API concepts, "Streaming lists" and "Resource versions".
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use kube::Client;
+use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::core::Request;
+use kube::core::metadata::ListMeta;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// Objects in one page of a list.
+const PAGE: u32 = 100;
+/// Seconds after which the server ends a watch.
+const WATCH_SECONDS: u32 = 290;
+/// A watch that is silent for longer than the server lets it live is dead.
+const WATCH_SILENCE: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 5);
+/// How long to wait for a list's page, for the next object of a streaming list, and for a watch to begin.
+const LIST_SILENCE: Duration = Duration::from_secs(30);
+
+/// What a step brings.
+pub(super) enum Event<'a> {
+    /// A list begins.
+    Begin,
+    /// An object, of a list or of a watch, as JSON text.
+    Apply(&'a str),
+    /// An object that was deleted, as it was last.
+    Delete(&'a str),
+    /// The list is done; it shows the cluster at this resourceVersion.
+    Done(u64),
+}
+
+/// Where a list and watch stands.
+pub(super) struct Follow {
+    client: Client,
+    requests: Request,
+    /// Only metadata is asked for.
+    metadata_only: bool,
+    /// Where to go on watching; `None`: list first.
+    resource_version: Option<String>,
+    /// Whether the server can send a list as a watch's first events.
+    streaming: bool,
+}
+
+/// Why a step ended otherwise than in time.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// The server's refusal, or the connection.
+    #[error(transparent)]
+    Kube(#[from] kube::Error),
+    /// An error within a watch.
+    #[error("{0}")]
+    Status(Box<kube::core::Status>),
+    /// Nothing came for too long.
+    #[error("no answer in time")]
+    Silence,
+}
+
+impl Failure {
+    /// The HTTP status code, if the server answered.
+    pub(super) fn code(&self) -> Option<u16> {
+        match self {
+            Self::Kube(kube::Error::Api(status)) | Self::Status(status) => Some(status.code),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct List {
+    metadata: ListMeta,
+    #[serde(default, deserialize_with = "nullable")]
+    items: Vec<Box<RawValue>>,
+}
+
+fn nullable<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Box<RawValue>>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+impl Follow {
+    pub(super) fn new(client: Client, requests: Request, metadata_only: bool) -> Self {
+        Self {
+            client,
+            requests,
+            metadata_only,
+            resource_version: None,
+            streaming: true,
+        }
+    }
+
+    /// Makes the next step list anew.
+    pub(super) fn start_over(&mut self) {
+        self.resource_version = None;
+    }
+
+    /// One list, or one watch until its end. After an error the next step goes on where this one stopped, or lists anew
+    /// if the server has forgotten that place.
+    pub(super) async fn step(&mut self, sink: &mut (dyn FnMut(Event<'_>) + Send)) -> Result<(), Failure> {
+        let listed = self.resource_version.clone();
+        let result = match listed {
+            Some(version) => self.watch(&version, false, sink).await,
+            None if self.streaming => self.watch("", true, sink).await,
+            None => self.list(sink).await,
+        };
+        if let Err(failure) = &result {
+            match failure.code() {
+                Some(410) => self.resource_version = None,
+                // A server without streaming lists refuses them.
+                Some(400 | 422) if self.resource_version.is_none() => self.streaming = false,
+                None if self.resource_version.is_none() && matches!(failure, Failure::Silence) => {
+                    self.streaming = !self.streaming;
+                }
+                _ => {}
+            }
+            // Text that is no JSON object would be sent again and again.
+            if matches!(failure, Failure::Kube(kube::Error::SerdeError(_))) {
+                self.resource_version = None;
+            }
+        }
+        result
+    }
+
+    /// Lists page by page.
+    async fn list(&mut self, sink: &mut (dyn FnMut(Event<'_>) + Send)) -> Result<(), Failure> {
+        let mut params = ListParams::default().limit(PAGE);
+        sink(Event::Begin);
+        loop {
+            let request = if self.metadata_only {
+                self.requests.list_metadata(&params)
+            } else {
+                self.requests.list(&params)
+            };
+            let request = request.map_err(kube::Error::BuildRequest)?;
+            let page = tokio::time::timeout(LIST_SILENCE, self.client.request::<List>(request));
+            let List { metadata, items } = page.await.map_err(|_| Failure::Silence)??;
+            for item in &items {
+                sink(Event::Apply(item.get()));
+            }
+            params.continue_token = metadata.continue_.filter(|token| !token.is_empty());
+            if params.continue_token.is_none() {
+                let version = metadata.resource_version.unwrap_or_default();
+                sink(Event::Done(number(&version)));
+                self.resource_version = Some(version);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Watches from a resourceVersion; with `initial` the server sends the list first, as of now.
+    async fn watch(
+        &mut self,
+        version: &str,
+        initial: bool,
+        sink: &mut (dyn FnMut(Event<'_>) + Send),
+    ) -> Result<(), Failure> {
+        let params = WatchParams {
+            timeout: Some(WATCH_SECONDS),
+            send_initial_events: initial,
+            ..WatchParams::default()
+        };
+        let request = if self.metadata_only {
+            self.requests.watch_metadata(&params, version)
+        } else {
+            self.requests.watch(&params, version)
+        };
+        let request = request.map_err(kube::Error::BuildRequest)?;
+        let events = tokio::time::timeout(LIST_SILENCE, self.client.request_events::<Box<RawValue>>(request));
+        let mut events = events.await.map_err(|_| Failure::Silence)??.boxed();
+        let mut listing = initial;
+        if listing {
+            sink(Event::Begin);
+        }
+        loop {
+            let silence = if listing { LIST_SILENCE } else { WATCH_SILENCE };
+            let next = tokio::time::timeout(silence, events.next()).await;
+            let Some(event) = next.map_err(|_| Failure::Silence)? else {
+                return Ok(());
+            };
+            match event? {
+                WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                    sink(Event::Apply(object.get()));
+                    self.advance(listing, object.get());
+                }
+                WatchEvent::Deleted(object) => {
+                    sink(Event::Delete(object.get()));
+                    self.advance(listing, object.get());
+                }
+                WatchEvent::Bookmark(bookmark) => {
+                    let version = bookmark.metadata.resource_version;
+                    if listing && bookmark.metadata.annotations.contains_key("k8s.io/initial-events-end") {
+                        listing = false;
+                        sink(Event::Done(number(&version)));
+                    }
+                    if !listing {
+                        self.resource_version = Some(version);
+                    }
+                }
+                WatchEvent::Error(status) => return Err(Failure::Status(status)),
+            }
+        }
+    }
+
+    /// Notes that an event has been taken in: a watch that breaks off goes on after it.
+    fn advance(&mut self, listing: bool, object: &str) {
+        #[derive(Deserialize)]
+        struct Wire<'a> {
+            #[serde(borrow)]
+            metadata: Metadata<'a>,
+        }
+        #[derive(Deserialize)]
+        struct Metadata<'a> {
+            #[serde(rename = "resourceVersion")]
+            resource_version: &'a str,
+        }
+        if let (false, Ok(wire)) = (listing, serde_json::from_str::<Wire<'_>>(object)) {
+            self.resource_version = Some(wire.metadata.resource_version.to_owned());
+        }
+    }
+}
+
+/// A resourceVersion that is no number counts as newer than everything.
+fn number(version: &str) -> u64 {
+    version.parse().unwrap_or(u64::MAX)
+}

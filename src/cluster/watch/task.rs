@@ -1,0 +1,257 @@
+//! The task of one kind: follows it, and says in the store whether it can be followed.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use kube::core::ApiResource;
+use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::time::Instant;
+
+use super::crds::Crd;
+use super::follow::{Event, Failure, Follow};
+use crate::cluster::resource::Resource;
+use crate::cluster::store::{KindState, Store};
+use crate::cluster::view;
+use crate::model::kind::{Gvk, Kind, KindRef};
+
+/// A CRD is served a little after it appears: how long to look for the kind then.
+const BECOMES_SERVED: Duration = Duration::from_secs(30);
+/// How often to look for it meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+pub(super) struct Task {
+    pub(super) client: Client,
+    pub(super) store: Arc<Store>,
+    pub(super) kind: KindRef,
+    pub(super) session: u64,
+    pub(super) namespace: Option<String>,
+    pub(super) crds: broadcast::Receiver<Crd>,
+    /// Until when to look for the kind though it was missing: its CRD has come.
+    pub(super) look_until: Instant,
+}
+
+impl Task {
+    /// Follows the kind for good.
+    pub(super) async fn run(mut self) {
+        let mut pause = Pause::default();
+        let mut follow = None;
+        loop {
+            let failure = match self.follow_on(&mut follow).await {
+                Ok(()) => {
+                    pause.after_success().await;
+                    continue;
+                }
+                Err(failure) => failure,
+            };
+            match failure.code() {
+                Some(404) => {
+                    follow = None;
+                    self.set_state(KindState::Missing);
+                    if Instant::now() < self.look_until {
+                        tokio::time::sleep(LOOK_EVERY).await;
+                    } else {
+                        self.wait_for_crd().await;
+                    }
+                }
+                Some(403) => {
+                    follow = None;
+                    let rule = format!("allow list, watch on {}", self.resource_name());
+                    tracing::warn!(kind = %self.kind, rule, "kind is forbidden");
+                    self.set_state(KindState::Forbidden(rule.into()));
+                    pause.after_failure().await;
+                }
+                Some(410) => pause.after_failure().await,
+                _ => {
+                    tracing::warn!(kind = %self.kind, %failure, "watch broke off");
+                    pause.after_failure().await;
+                }
+            }
+        }
+    }
+
+    /// One step, or until the kind's CRD goes.
+    async fn follow_on(&mut self, follow: &mut Option<Follow>) -> Result<(), Failure> {
+        if follow.is_none() {
+            let requests = self.resource().await?.requests(self.namespace.as_deref());
+            let metadata_only = self.kind == KindRef::Known(Kind::ConfigMap);
+            *follow = Some(Follow::new(self.client.clone(), requests, metadata_only));
+        }
+        let Some(follow) = follow else { return Ok(()) };
+        let (store, kind, session) = (Arc::clone(&self.store), self.kind.clone(), self.session);
+        let mut sink = |event: Event<'_>| take_in(&store, &kind, session, &event);
+        tokio::select! {
+            stepped = follow.step(&mut sink) => stepped,
+            () = self.crd_gone() => {
+                follow.start_over();
+                Ok(())
+            }
+        }
+    }
+
+    /// Waits until the kind's CRD goes. One that comes meanwhile is noted: the kind may turn out to be missing still.
+    async fn crd_gone(&mut self) {
+        while !matches!(self.crd().await, Crd::Gone(_)) {}
+    }
+
+    /// Waits until the kind's CRD comes, or until it cannot be told.
+    async fn wait_for_crd(&mut self) {
+        while matches!(self.crd().await, Crd::Gone(_)) {}
+    }
+
+    /// The next change of a CRD that may be the kind's.
+    async fn crd(&mut self) -> Crd {
+        loop {
+            let crd = match self.crds.recv().await {
+                Ok(crd) => crd,
+                Err(RecvError::Lagged(_)) => Crd::Unknown,
+                Err(RecvError::Closed) => std::future::pending().await,
+            };
+            if !crd.concerns(group(&self.kind), plural(&self.kind)) {
+                continue;
+            }
+            if matches!(crd, Crd::Present(_)) {
+                self.look_until = Instant::now() + BECOMES_SERVED;
+            }
+            return crd;
+        }
+    }
+
+    fn set_state(&self, state: KindState) {
+        self.store.set_state(&self.kind, self.session, state);
+    }
+
+    /// Where the kind is served: of a kind that is none of ours only the server knows its plural.
+    async fn resource(&self) -> Result<Resource, Failure> {
+        match &self.kind {
+            KindRef::Known(kind) => Ok(Resource::from(*kind)),
+            KindRef::Other(gvk) => discover(&self.client, gvk).await,
+        }
+    }
+
+    fn resource_name(&self) -> String {
+        match &self.kind {
+            KindRef::Known(kind) => Resource::from(*kind).name(),
+            KindRef::Other(gvk) => Resource {
+                group: gvk.group.clone(),
+                version: gvk.version.clone(),
+                // Only for a sentence: right for all but irregular plurals.
+                plural: ApiResource::from_gvk(&kube::core::GroupVersionKind::gvk(&gvk.group, &gvk.version, &gvk.kind))
+                    .plural,
+            }
+            .name(),
+        }
+    }
+}
+
+fn take_in(store: &Store, kind: &KindRef, session: u64, event: &Event<'_>) {
+    let read = |text| {
+        let seen = view::read(kind, text);
+        if seen.is_none() {
+            tracing::warn!(%kind, "an object without readable metadata is ignored");
+        }
+        seen
+    };
+    match event {
+        Event::Begin => store.list_begins(kind, session),
+        Event::Apply(text) => {
+            if let Some(seen) = read(text) {
+                store.put(kind, session, seen);
+            }
+        }
+        Event::Delete(text) => {
+            if let Some(seen) = read(text) {
+                store.remove(kind, session, &seen);
+            }
+        }
+        Event::Done(version) => store.list_done(kind, session, *version),
+    }
+}
+
+/// Asks the server; a kind that it does not have, or that is not namespaced, is a 404.
+async fn discover(client: &Client, gvk: &Gvk) -> Result<Resource, Failure> {
+    let Gvk { group, version, kind } = gvk;
+    let asked = async {
+        if group.is_empty() {
+            client.list_core_api_resources(version).await
+        } else {
+            client.list_api_group_resources(&format!("{group}/{version}")).await
+        }
+    };
+    let answer = tokio::time::timeout(Duration::from_secs(10), asked).await;
+    let resources = answer.map_err(|_| Failure::Silence)??.resources;
+    let found = resources
+        .into_iter()
+        .find(|resource| resource.kind == *kind && resource.namespaced && !resource.name.contains('/'));
+    match found {
+        Some(resource) => Ok(Resource {
+            group: group.clone(),
+            version: version.clone(),
+            plural: resource.name,
+        }),
+        None => Err(Failure::Status(
+            kube::core::Status::failure("the server does not have the kind", "NotFound")
+                .with_code(404)
+                .boxed(),
+        )),
+    }
+}
+
+fn group(kind: &KindRef) -> &str {
+    match kind {
+        KindRef::Known(kind) => kind.group(),
+        KindRef::Other(gvk) => &gvk.group,
+    }
+}
+
+fn plural(kind: &KindRef) -> Option<&'static str> {
+    match kind {
+        KindRef::Known(kind) => Some(kind.plural()),
+        KindRef::Other(_) => None,
+    }
+}
+
+/// How long to wait between attempts.
+pub(super) struct Pause {
+    failures: u32,
+    begun: Instant,
+}
+
+impl Default for Pause {
+    fn default() -> Self {
+        Self {
+            failures: 0,
+            begun: Instant::now(),
+        }
+    }
+}
+
+impl Pause {
+    /// After a list, or a watch that ended: 20 ms, more for a server that ends watches at once again and again.
+    pub(super) async fn after_success(&mut self) {
+        self.wait(Duration::from_millis(20)).await;
+    }
+
+    /// After an error: 500 ms, doubled with each.
+    pub(super) async fn after_failure(&mut self) {
+        self.wait(Duration::from_millis(500)).await;
+    }
+
+    /// Doubles with each attempt that lasted less than 10 s, to 30 s; half of it is random.
+    async fn wait(&mut self, first: Duration) {
+        if self.begun.elapsed() > Duration::from_secs(10) {
+            self.failures = 0;
+        }
+        let whole = Duration::from_secs(30).min(first * 2_u32.saturating_pow(self.failures));
+        self.failures = self.failures.saturating_add(1);
+        tokio::time::sleep(whole.mul_f64(0.5 + 0.5 * random())).await;
+        self.begun = Instant::now();
+    }
+}
+
+/// Uniform in 0..1: every `RandomState` has keys of its own.
+#[allow(clippy::cast_precision_loss)]
+fn random() -> f64 {
+    (RandomState::new().hash_one(0) >> 11) as f64 / (1_u64 << 53) as f64
+}

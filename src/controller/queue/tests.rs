@@ -1,0 +1,174 @@
+use super::*;
+use tokio::time::{sleep, timeout};
+
+const SOON: Duration = Duration::from_millis(1);
+
+async fn next(queue: &Queue<&'static str>) -> Option<&'static str> {
+    timeout(SOON, queue.next()).await.unwrap_or(None)
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_come_first_in_first_out_and_each_once() {
+    let queue = Queue::new();
+    for key in ["a", "b", "a", "c"] {
+        queue.add(key);
+    }
+    assert_eq!(queue.len(), 3);
+    for key in ["a", "b", "c"] {
+        assert_eq!(next(&queue).await, Some(key));
+    }
+    assert_eq!(next(&queue).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_added_while_it_runs_runs_again_afterwards() {
+    let queue = Queue::new();
+    queue.add("a");
+    assert_eq!(next(&queue).await, Some("a"));
+    queue.add("a");
+    queue.add("a");
+    assert_eq!(next(&queue).await, None);
+    queue.done(&"a");
+    assert_eq!(next(&queue).await, Some("a"));
+    queue.done(&"a");
+    assert_eq!(next(&queue).await, None);
+    assert_eq!((queue.len(), queue.running()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_for_later_comes_at_its_time() {
+    let queue = Queue::new();
+    queue.add_after("a", Duration::from_secs(5));
+    let begun = Instant::now();
+    assert_eq!(queue.next().await, Some("a"));
+    assert_eq!(begun.elapsed().as_secs(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_earliest_time_counts() {
+    for (first, second) in [(9, 2), (2, 9)] {
+        let queue = Queue::new();
+        queue.add_after("a", Duration::from_secs(first));
+        queue.add_after("a", Duration::from_secs(second));
+        let begun = Instant::now();
+        assert_eq!(queue.next().await, Some("a"));
+        assert_eq!(begun.elapsed().as_secs(), 2);
+        queue.done(&"a");
+        sleep(Duration::from_secs(20)).await;
+        assert_eq!(next(&queue).await, None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_earlier_time_wakes_a_worker_that_waits_for_a_later_one() {
+    let queue = Queue::new();
+    queue.add_after("late", Duration::from_secs(60));
+    let worker = tokio::spawn({
+        let queue = queue.clone();
+        async move { queue.next().await }
+    });
+    sleep(Duration::from_secs(1)).await;
+    queue.add_after("early", Duration::from_secs(1));
+    let begun = Instant::now();
+    assert_eq!(worker.await.unwrap(), Some("early"));
+    assert_eq!(begun.elapsed().as_secs(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_makes_an_earlier_asked_time_void() {
+    let queue = Queue::new();
+    queue.add_after("a", Duration::from_secs(5));
+    queue.add("a");
+    assert_eq!(next(&queue).await, Some("a"));
+    queue.done(&"a");
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(next(&queue).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_asked_for_during_a_run_stands() {
+    let queue = Queue::new();
+    queue.add("a");
+    assert_eq!(next(&queue).await, Some("a"));
+    queue.add_after("a", Duration::from_secs(3));
+    queue.done(&"a");
+    let begun = Instant::now();
+    assert_eq!(queue.next().await, Some("a"));
+    assert_eq!(begun.elapsed().as_secs(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_ends_every_worker_and_lets_what_runs_end() {
+    let queue: Queue<&str> = Queue::new();
+    queue.add("a");
+    assert_eq!(next(&queue).await, Some("a"));
+    let workers: Vec<_> = (0..8)
+        .map(|_| {
+            let queue = queue.clone();
+            tokio::spawn(async move { queue.next().await })
+        })
+        .collect();
+    sleep(SOON).await;
+    queue.add("a");
+    queue.close();
+    for worker in workers {
+        assert_eq!(timeout(SOON, worker).await.unwrap().unwrap(), None);
+    }
+    queue.done(&"a");
+    assert_eq!(queue.next().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_longest_wait_is_told() {
+    let queue = Queue::new();
+    assert_eq!(queue.oldest(), None);
+    queue.add("a");
+    sleep(Duration::from_secs(4)).await;
+    queue.add("b");
+    assert_eq!(queue.oldest().map(|wait| wait.as_secs()), Some(4));
+}
+
+/// Every added key is worked on after its last add, never twice at once, and no worker sleeps while keys wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_workers_miss_nothing() {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    const KEYS: usize = 20;
+    let queue: Queue<usize> = Queue::new();
+    let wanted: Arc<Vec<AtomicU64>> = Arc::new((0..KEYS).map(|_| AtomicU64::new(0)).collect());
+    let seen: Arc<Vec<AtomicU64>> = Arc::new((0..KEYS).map(|_| AtomicU64::new(0)).collect());
+    let busy: Arc<Vec<AtomicU64>> = Arc::new((0..KEYS).map(|_| AtomicU64::new(0)).collect());
+    let worker = || {
+        let (queue, wanted, seen, busy) = (queue.clone(), wanted.clone(), seen.clone(), busy.clone());
+        tokio::spawn(async move {
+            while let Some(key) = queue.next().await {
+                assert_eq!(busy[key].fetch_add(1, Ordering::SeqCst), 0, "twice at once");
+                let now = wanted[key].load(Ordering::SeqCst);
+                tokio::task::yield_now().await;
+                seen[key].store(now, Ordering::SeqCst);
+                busy[key].fetch_sub(1, Ordering::SeqCst);
+                queue.done(&key);
+            }
+        })
+    };
+    let workers: Vec<_> = (0..8).map(|_| worker()).collect();
+    for round in 0..5000 {
+        let key = round * 7 % KEYS;
+        wanted[key].fetch_add(1, Ordering::SeqCst);
+        queue.add(key);
+        if round % 3 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    let all_seen = || (0..KEYS).all(|k| wanted[k].load(Ordering::SeqCst) == seen[k].load(Ordering::SeqCst));
+    timeout(Duration::from_secs(10), async {
+        while !all_seen() {
+            sleep(SOON).await;
+        }
+    })
+    .await
+    .unwrap();
+    queue.close();
+    for worker in workers {
+        worker.await.unwrap();
+    }
+}

@@ -1,0 +1,100 @@
+//! Kubernetes' quantities (`500m`, `1Gi`): the server stores them in a form of its own.
+//!
+//! Source: k8s.io/apimachinery/pkg/api/resource, "Quantity".
+
+use serde_json::Value;
+
+/// The quantity as a number of billionths; `None` for what is none, or too fine or too large for that.
+pub(super) fn nano(value: &Value) -> Option<i128> {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        _ => return None,
+    };
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let suffix = text.strip_prefix(number)?;
+    match suffix {
+        "Ki" => binary(number, 1),
+        "Mi" => binary(number, 2),
+        "Gi" => binary(number, 3),
+        "Ti" => binary(number, 4),
+        "Pi" => binary(number, 5),
+        "Ei" => binary(number, 6),
+        "n" => decimal(number, -9),
+        "u" => decimal(number, -6),
+        "m" => decimal(number, -3),
+        "k" => decimal(number, 3),
+        "M" => decimal(number, 6),
+        "G" => decimal(number, 9),
+        "T" => decimal(number, 12),
+        "P" => decimal(number, 15),
+        "E" => decimal(number, 18),
+        "" => match number.split_once(['e', 'E']) {
+            Some((number, exponent)) => decimal(number, exponent.parse().ok()?),
+            None => decimal(number, 0),
+        },
+        _ => None,
+    }
+}
+
+fn binary(number: &str, power: u32) -> Option<i128> {
+    decimal(number, 0)?.checked_mul(1024_i128.pow(power))
+}
+
+/// `number` * 10^`exponent` in billionths.
+fn decimal(number: &str, exponent: i32) -> Option<i128> {
+    let (sign, digits) = match number.strip_prefix('-') {
+        Some(digits) => (-1, digits),
+        None => (1, number.strip_prefix('+').unwrap_or(number)),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let fraction = fraction.trim_end_matches('0');
+    let all = format!("{whole}{fraction}");
+    if all.is_empty() || !all.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let places = u32::try_from(exponent.checked_add(9)? - i32::try_from(fraction.len()).ok()?).ok()?;
+    let value: i128 = all.parse().ok()?;
+    value.checked_mul(10_i128.checked_pow(places)?)?.checked_mul(sign)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn every_form_of_a_quantity_is_one_number() {
+        let table = [
+            (json!("0.5"), json!("500m")),
+            (json!("1024Mi"), json!("1Gi")),
+            (json!("2000m"), json!("2")),
+            (json!(2), json!("2")),
+            (json!(0.5), json!("500m")),
+            (json!("1e3"), json!("1k")),
+            (json!("1.5Gi"), json!("1536Mi")),
+            (json!("1.50"), json!("1500m")),
+            (json!("+1"), json!("1")),
+            (json!("1E"), json!("1000P")),
+            (json!("0"), json!("0m")),
+        ];
+        for (one, other) in table {
+            assert!(nano(&one).is_some(), "{one}");
+            assert_eq!(nano(&one), nano(&other), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_quantity_has_no_number() {
+        for text in ["", "Mi", "one", "1.2.3", "1Xi", "0.0000000001", "1e99", "--1"] {
+            assert_eq!(nano(&json!(text)), None, "{text}");
+        }
+        assert_eq!(nano(&json!(true)), None);
+    }
+
+    #[test]
+    fn different_quantities_differ() {
+        assert_ne!(nano(&json!("1G")), nano(&json!("1Gi")));
+        assert_ne!(nano(&json!("-1")), nano(&json!("1")));
+    }
+}

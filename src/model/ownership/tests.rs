@@ -1,0 +1,193 @@
+use super::*;
+use serde_json::json;
+
+const US: &str = "iter8-release";
+
+/// A live object on which we own `fields`, and somebody else everything in `other`.
+fn live(mut object: Value, fields: &Value, other: &Value) -> Value {
+    object["metadata"]["name"] = "web".into();
+    object["metadata"]["uid"] = "0b7cf00e-1f2a-4c3d-9e8f-00112233aabb".into();
+    object["metadata"]["managedFields"] = json!([
+        { "manager": "kubectl", "operation": "Update", "fieldsType": "FieldsV1", "fieldsV1": other },
+        { "manager": US, "operation": "Apply", "fieldsType": "FieldsV1", "fieldsV1": fields },
+        { "manager": US, "operation": "Apply", "subresource": "status", "fieldsV1": { "f:status": {} } },
+    ]);
+    object
+}
+
+fn same(desired: &Value, object: Value, fields: &Value) -> bool {
+    digest_of_desired(desired) == digest_of_live(&live(object, fields, &json!({})), US)
+}
+
+#[test]
+fn what_we_applied_and_nobody_changed_has_the_digest_of_the_desired_object() {
+    let table = [
+        (
+            "fields, with the server's defaults and foreign fields beside them",
+            json!({ "spec": { "replicas": 2 } }),
+            json!({ "spec": { "replicas": 2, "paused": false, "strategy": { "type": "RollingUpdate" } } }),
+            json!({ "f:spec": { "f:replicas": {} } }),
+        ),
+        (
+            "labels among others' labels",
+            json!({ "metadata": { "labels": { "a": "1" } } }),
+            json!({ "metadata": { "labels": { "a": "1", "theirs": "2" } } }),
+            json!({ "f:metadata": { "f:labels": { ".": {}, "f:a": {} } } }),
+        ),
+        (
+            "an ownerReference, by its uid",
+            json!({ "metadata": { "ownerReferences": [{ "uid": "u1", "name": "r" }] } }),
+            json!({ "metadata": { "ownerReferences": [{ "uid": "u0", "name": "q" }, { "uid": "u1", "name": "r" }] } }),
+            json!({ "f:metadata": { "f:ownerReferences": { r#"k:{"uid":"u1"}"#: {} } } }),
+        ),
+        (
+            "a port without the protocol that its key has",
+            json!({ "spec": { "ports": [{ "port": 80 }] } }),
+            json!({ "spec": { "ports": [{ "port": 80, "protocol": "TCP", "targetPort": 80 }] } }),
+            json!({ "f:spec": { "f:ports": { r#"k:{"port":80,"protocol":"TCP"}"#: { ".": {}, "f:port": {} } } } }),
+        ),
+        (
+            "an item of a set",
+            json!({ "spec": { "set": ["b"] } }),
+            json!({ "spec": { "set": ["a", "b"] } }),
+            json!({ "f:spec": { "f:set": { r#"v:"b""#: {} } } }),
+        ),
+        (
+            "an atomic list",
+            json!({ "spec": { "http": [{ "route": [] }, { "name": "x" }] } }),
+            json!({ "spec": { "http": [{ "route": [] }, { "name": "x" }] } }),
+            json!({ "f:spec": { "f:http": {} } }),
+        ),
+        (
+            "nulls and empties, which nobody owns",
+            json!({ "spec": { "a": 1, "b": null, "c": {}, "d": [], "e": { "f": [null] } } }),
+            json!({ "spec": { "a": 1 } }),
+            json!({ "f:spec": { "f:a": {} } }),
+        ),
+        (
+            "an owned empty map",
+            json!({ "spec": { "a": 1, "emptyDir": {} } }),
+            json!({ "spec": { "a": 1, "emptyDir": {} } }),
+            json!({ "f:spec": { "f:a": {}, "f:emptyDir": {} } }),
+        ),
+        (
+            "quantities in the server's form",
+            json!({ "resources": { "limits": { "cpu": "0.5", "memory": "1024Mi" }, "requests": { "cpu": 2 } } }),
+            json!({ "resources": { "limits": { "cpu": "500m", "memory": "1Gi" }, "requests": { "cpu": "2" } } }),
+            json!({ "f:resources": { "f:limits": { "f:cpu": {}, "f:memory": {} }, "f:requests": { "f:cpu": {} } } }),
+        ),
+        (
+            "integral doubles",
+            json!({ "spec": { "percentage": { "value": 50.0 } } }),
+            json!({ "spec": { "percentage": { "value": 50 } } }),
+            json!({ "f:spec": { "f:percentage": { "f:value": {} } } }),
+        ),
+        (
+            "whatever names the object",
+            json!({ "apiVersion": "v1", "kind": "Service", "metadata": { "name": "web", "namespace": "d" }, "a": 1 }),
+            json!({ "apiVersion": "v1", "kind": "Service", "metadata": { "namespace": "d" }, "a": 1 }),
+            json!({ "f:a": {} }),
+        ),
+    ];
+    for (what, desired, object, fields) in table {
+        assert!(same(&desired, object, &fields), "{what}");
+    }
+}
+
+#[test]
+fn what_is_not_as_we_applied_it_differs() {
+    let desired = json!({ "spec": { "a": "1", "b": ["x", "y"], "limits": "0.5" } });
+    let fields = json!({ "f:spec": { "f:a": {}, "f:b": {}, "f:limits": {} } });
+    assert!(same(&desired, desired.clone(), &fields));
+    let table = [
+        (
+            "a value that another manager took",
+            json!({ "spec": { "a": "2", "b": ["x", "y"], "limits": "0.5" } }),
+            json!({ "f:spec": { "f:b": {}, "f:limits": {} } }),
+        ),
+        (
+            "a value that another manager put back",
+            desired.clone(),
+            json!({ "f:spec": { "f:b": {}, "f:limits": {} } }),
+        ),
+        (
+            "a list in another order",
+            json!({ "spec": { "a": "1", "b": ["y", "x"], "limits": "0.5" } }),
+            fields.clone(),
+        ),
+        (
+            "a field that is no longer desired",
+            json!({ "spec": { "a": "1", "b": ["x", "y"], "limits": "0.5", "c": 1 } }),
+            json!({ "f:spec": { "f:a": {}, "f:b": {}, "f:c": {}, "f:limits": {} } }),
+        ),
+        (
+            "a number for a string",
+            json!({ "spec": { "a": 1, "b": ["x", "y"], "limits": "0.5" } }),
+            fields.clone(),
+        ),
+        (
+            "a field that is merely named like a map of quantities",
+            json!({ "spec": { "a": "1", "b": ["x", "y"], "limits": "500m" } }),
+            fields.clone(),
+        ),
+    ];
+    for (what, object, fields) in table {
+        assert!(!same(&desired, object, &fields), "{what}");
+    }
+}
+
+#[test]
+fn an_object_that_we_never_applied_has_no_digest() {
+    let object = json!({ "metadata": { "managedFields": [
+        { "manager": US, "operation": "Update", "fieldsV1": { "f:spec": {} } },
+        { "manager": US, "operation": "Apply", "subresource": "status", "fieldsV1": { "f:status": {} } },
+    ] } });
+    assert_eq!(digest_of_live(&object, US), 0);
+    assert_eq!(digest_of_live(&json!({ "metadata": { "managedFields": [{}] } }), US), 0);
+    assert_eq!(digest_of_live(&json!(null), US), 0);
+}
+
+#[test]
+fn an_object_with_nothing_in_it_has_a_digest() {
+    assert_ne!(digest_of_desired(&json!({ "metadata": { "name": "x" } })), 0);
+    assert!(same(&json!({}), json!({}), &json!({ ".": {} })));
+}
+
+#[test]
+fn the_order_of_fields_does_not_matter() {
+    let one: Value = serde_json::from_str(r#"{"a":1,"b":{"c":2,"d":3}}"#).unwrap();
+    let other: Value = serde_json::from_str(r#"{"b":{"d":3,"c":2},"a":1}"#).unwrap();
+    assert_eq!(digest_of_desired(&one), digest_of_desired(&other));
+}
+
+#[test]
+fn text_cannot_move_between_a_key_and_its_value() {
+    assert_ne!(
+        digest_of_desired(&json!({ "a": { "b": "c" } })),
+        digest_of_desired(&json!({ "a": { "bc": "" } }))
+    );
+    assert_ne!(
+        digest_of_desired(&json!({ "a": ["b", "c"] })),
+        digest_of_desired(&json!({ "a": [["b", "c"]] }))
+    );
+}
+
+#[test]
+fn every_owner_of_a_field_is_listed() {
+    let object = json!({ "metadata": { "managedFields": [
+        { "manager": US, "operation": "Apply", "fieldsV1": { "f:spec": { "f:replicas": {} } } },
+        { "manager": "hpa", "operation": "Update", "subresource": "scale", "fieldsV1": { "f:spec": { "f:replicas": {} } } },
+        { "manager": "kubectl", "operation": "Update", "fieldsV1": { "f:spec": { "f:paused": {} } } },
+        { "manager": "old", "operation": "Apply", "fieldsV1": { "f:spec": {} } },
+    ] } });
+    let owners = owners(&object, &["spec", "replicas"]);
+    let names: Vec<_> = owners
+        .iter()
+        .map(|who| (who.name, who.applied, who.subresource))
+        .collect();
+    assert_eq!(names, [(US, true, ""), ("hpa", false, "scale"), ("old", true, "")]);
+    assert!(owns(&object, US, &["spec", "replicas"]));
+    assert!(!owns(&object, US, &["spec", "paused"]));
+    assert!(!owns(&object, "hpa", &["spec", "replicas"]));
+    assert_eq!(managers(&object).len(), 4);
+}
