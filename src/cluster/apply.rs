@@ -16,6 +16,7 @@ use crate::api::managers;
 use crate::model::kind::{Kind, KindRef};
 use crate::model::observed::Uid;
 use crate::model::ownership;
+pub use crate::plan::Precondition;
 
 /// How long a request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -23,17 +24,6 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Asked right before each send: how much longer this replica leads; `None` when it does not. A request may not take
 /// longer than that, so that no write of an old leader succeeds after the new one's first.
 pub type Fence = Arc<dyn Fn() -> Option<Duration> + Send + Sync>;
-
-/// What must hold of the stored object for an apply to be carried out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Precondition {
-    /// There is none of that name. Sent without force; an object of somebody else is left as it was.
-    Absent,
-    /// It has this uid.
-    Uid(Uid),
-    /// It has this uid and this resourceVersion.
-    UidAndVersion(Uid, u64),
-}
 
 /// What an apply left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

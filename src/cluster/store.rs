@@ -169,6 +169,16 @@ impl Store {
         })
     }
 
+    /// Whether the object was as an apply of this digest leaves it, and somebody changed it since.
+    pub fn is_drift(&self, kind: Kind, namespace: &str, name: &str, desired: u64) -> bool {
+        let inner = self.read();
+        let table = inner.tables.get(&KindRef::Known(kind));
+        let entry = table.and_then(|table| table.get(namespace, name));
+        entry.is_some_and(|entry| {
+            entry.applied.is_some_and(|(applied, left)| applied == desired && left != entry.object.meta.digest)
+        })
+    }
+
     /// Takes in the answer to a write of our own. `desired` is the digest of what was applied, if it was a whole object.
     pub fn write_through(&self, kind: Kind, seen: Seen, desired: Option<u64>) {
         let kind = KindRef::Known(kind);

@@ -1,5 +1,6 @@
 //! Reads objects as the API server sends them, and keeps what decisions need.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -55,6 +56,8 @@ struct Metadata {
     #[serde(default)]
     generation: i64,
     #[serde(default)]
+    creation_timestamp: Option<DateTime<Utc>>,
+    #[serde(default)]
     deletion_timestamp: Option<Box<str>>,
     #[serde(default)]
     owner_references: Vec<OwnerReference>,
@@ -75,6 +78,7 @@ impl Metadata {
             uid: Uid::parse(&self.uid).unwrap_or_default(),
             resource_version: self.resource_version.parse().unwrap_or_default(),
             generation: self.generation,
+            created: self.creation_timestamp.map_or(0, |time| time.timestamp()),
             deleting: self.deletion_timestamp.is_some(),
             controller,
             ..Meta::default()

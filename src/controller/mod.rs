@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! The reconcilers: one per kind, each a pipeline of named steps.
 //!
 //! ```text
@@ -59,9 +58,3 @@ pub enum Outcome {
 pub fn timer(duration: chrono::Duration) -> std::time::Duration {
     duration.to_std().unwrap_or_default()
 }
-=======
-//! Reconcilers, and the queue that drives them.
-
-pub mod backoff;
-pub mod queue;
->>>>>>> io

@@ -74,7 +74,8 @@ fn owner_references(owner: Owner<'_>) -> Option<Vec<OwnerReference>> {
             name: owner.name.to_owned(),
             uid: owner.uid.to_string(),
             controller: Some(true),
-            block_owner_deletion: Some(true),
+            // Blocking needs the right to update finalizers where owner references are enforced, and gains nothing here.
+            block_owner_deletion: None,
         }]
     })
 }

@@ -35,7 +35,7 @@ pub struct Desired {
 /// What must hold for a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precondition {
-    /// No object of that name exists.
+    /// No object of that name exists: sent without force, and an object of somebody else is left as it was.
     Absent,
     /// The object has this uid.
     Uid(Uid),

@@ -11,8 +11,10 @@ use crate::model::observed::{Body, Deployment, Other, ReplicasOwner, Workload};
 use crate::model::ownership::{self, Manager};
 
 #[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Spec {
     replicas: Option<i32>,
+    progress_deadline_seconds: Option<i32>,
     #[serde(default)]
     template: Template,
 }
@@ -64,6 +66,8 @@ pub(super) fn deployment(object: &Value) -> serde_json::Result<Deployment> {
         replicas: spec.replicas.unwrap_or(1), // the API's default
         replicas_owner: replicas_owner(&owners),
         replicas_ours: owners.iter().any(is_release),
+        spec_replicas: metadata_text(object, "annotations", annotations::REPLICAS).and_then(|text| text.parse().ok()),
+        progress_deadline_seconds: spec.progress_deadline_seconds.unwrap_or(600), // the API's default
         observed_generation: status.observed_generation,
         total: status.replicas,
         updated: status.updated_replicas,

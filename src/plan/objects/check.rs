@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{deployment, service};
-use crate::model::FieldError;
+use crate::model::{FieldError, Refusal};
 use crate::model::release::{Release, Version};
 
 /// What is wrong with the objects that the Release is made into: a Service that does not select its own pods
@@ -24,14 +24,17 @@ fn selector(path: &str, version: &Version) -> Option<FieldError> {
         .get("template")
         .and_then(|template| template.pointer("/metadata/labels"))
         .and_then(Value::as_object);
-    (!selects(selector, labels)).then(|| FieldError {
-        path: format!("{path}.serviceSpecification.spec.selector"),
-        message: format!(
+    (!selects(selector, labels)).then(|| {
+        let message = format!(
             "the Service selects pods with {}, but the pods of its Deployment have {}: make \
              serviceSpecification.spec.selector and deploymentSpecification.spec.template.metadata.labels agree",
             text(selector),
             text(labels)
-        ),
+        );
+        FieldError {
+            reason: Refusal::SelectorMismatch,
+            ..FieldError::invalid(format!("{path}.serviceSpecification.spec.selector"), message)
+        }
     })
 }
 
@@ -66,8 +69,8 @@ fn text(labels: Option<&Map<String, Value>>) -> String {
 fn replicas(path: &str, version: &Version) -> Option<FieldError> {
     let value = deployment::specified_replicas(version)?;
     let valid = value.is_null() || deployment::replicas(version).is_some_and(|replicas| replicas >= 0);
-    (!valid).then(|| FieldError {
-        path: format!("{path}.deploymentSpecification.spec.replicas"),
-        message: format!("must be an integer from 0 on, not {value}"),
+    (!valid).then(|| {
+        let path = format!("{path}.deploymentSpecification.spec.replicas");
+        FieldError::invalid(path, format!("must be an integer from 0 on, not {value}"))
     })
 }

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{application_metadata, backend_port, weight_config_name, weight_config_needed};
+use super::{application_metadata, backend_port, weight_config_needed};
+use crate::model::names;
 use crate::api::release::{Environment, Strategy};
 use crate::api::route_policy::{
     Backend, HttpRouteTarget, ParentRef, PolicyVersion, ResourceRef, RoutePolicySpec, RouteTarget, RoutingStrategy,
@@ -65,7 +66,7 @@ pub fn policy_entry(release: &Release, version: &Version) -> PolicyVersion {
             port: backend_port(version),
         },
         weight: has_weight.then_some(version.weight),
-        weight_config_map: has_weight.then(|| weight_config_name(&version.name)),
+        weight_config_map: has_weight.then(|| names::weight_config(&version.name)),
         matches: match release.strategy {
             Strategy::Canary if candidate => version.matches.clone(),
             _ => Vec::new(),

@@ -7,6 +7,7 @@ use crate::api::annotations;
 use crate::api::release::Strategy;
 use crate::model::kind::Kind;
 use crate::model::release::{Release, Version};
+use crate::model::names;
 use crate::plan::metadata::object;
 
 /// The `ConfigMap`. `weight` is what annotation `iter8.tools/weight` is to be, `None` where it is another manager's: to
@@ -14,17 +15,12 @@ use crate::plan::metadata::object;
 pub fn weight_config(release: &Release, version: &Version, weight: Option<&str>, spec_weight: &str) -> Value {
     let mut annotations = vec![(annotations::SPEC_WEIGHT, spec_weight)];
     annotations.extend(weight.map(|weight| (annotations::WEIGHT, weight)));
-    let name = weight_config_name(&version.name);
+    let name = names::weight_config(&version.name);
     object(
         Kind::ConfigMap,
         &version_metadata(release, version, &name, None, &annotations),
         None,
     )
-}
-
-/// Name of a version's weight `ConfigMap`.
-pub fn weight_config_name(version: &str) -> String {
-    format!("{version}-weight-config")
 }
 
 /// Whether the version at `index` has a weight: in a blue-green Release all do, in a mirrored one the candidates.

@@ -26,30 +26,19 @@ pub struct Built {
 
 /// Builds what promotions compare, in the order of the versions.
 pub fn build(release: &Release) -> Vec<Built> {
-    release
-        .versions
-        .iter()
-        .map(|version| {
-            let deployment = objects::deployment(release, version, None);
-            let template = deployment.pointer("/metadata/annotations/iter8.tools~1template");
-            let containers = deployment
-                .pointer("/spec/template/spec/containers")
-                .and_then(Value::as_array);
-            let image = |container: &Value| container.get("image").and_then(Value::as_str).map(Box::from);
-            Built {
-                template: template.and_then(Value::as_str).unwrap_or_default().to_owned(),
-                images: containers.into_iter().flatten().filter_map(image).collect(),
-                replicas: objects::replicas(version),
-            }
-        })
-        .collect()
+    let build = |version: &Version| Built {
+        template: objects::template_digest(version),
+        images: objects::images(version).into_iter().map(String::into_boxed_str).collect(),
+        replicas: objects::replicas(version),
+    };
+    release.versions.iter().map(build).collect()
 }
 
 /// A Service that does not select its own pods would leave the route with nobody behind it.
 pub fn mismatches(release: &Release) -> Vec<Failure> {
     let errors = objects::validate_built(release).into_iter();
     errors
-        .map(|error| Failure::stalled("SelectorMismatch", format!("{}: {}", error.path, error.message)))
+        .map(|error| Failure::stalled(error.reason.as_str(), error.to_string()))
         .collect()
 }
 
