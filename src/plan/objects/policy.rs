@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{application_metadata, backend_port, weight_config_name, weight_config_needed};
+use super::weight_config::{weight_config_name, weight_config_needed};
+use super::{application_metadata, backend_port};
 use crate::api::release::{Environment, Strategy};
 use crate::api::route_policy::{
     Backend, HttpRouteTarget, ParentRef, PolicyVersion, ResourceRef, RoutePolicySpec, RouteTarget, RoutingStrategy,

@@ -23,7 +23,7 @@ pub fn weight_config(release: &Release, version: &Version, weight: Option<&str>,
 }
 
 /// Name of a version's weight `ConfigMap`.
-pub fn weight_config_name(version: &str) -> String {
+pub(super) fn weight_config_name(version: &str) -> String {
     format!("{version}-weight-config")
 }
 
