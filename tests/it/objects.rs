@@ -164,10 +164,12 @@ fn replicas_of_the_specification_stand_over_the_versions() {
 fn versions_with_the_same_image_have_the_same_digest_and_others_have_not() {
     let digests = |second: &str| {
         let release = release(&format!("{ISTIO}    - {second}\n"));
-        release
+        let deployments = release
             .versions
             .iter()
-            .map(objects::template_digest)
+            .map(|version| objects::deployment(&release, version, None));
+        deployments
+            .map(|deployment| deployment["metadata"]["annotations"]["iter8.tools/template"].clone())
             .collect::<Vec<_>>()
     };
     let same = digests("{image: 'httpbin:1', port: 8080, weight: 7, replicas: 9}");

@@ -17,7 +17,7 @@ const REPLICAS: &str = "replicas";
 /// The Deployment, with `spec.replicas` only when they are given.
 pub fn deployment(release: &Release, version: &Version, replicas: Option<i32>) -> Value {
     let mut spec = merged_spec(version);
-    let digest = digest_of(&spec, version);
+    let digest = template::digest(spec.get("template").unwrap_or(&Value::Null), &version.name);
     if let Some(replicas) = replicas {
         spec.insert(REPLICAS.to_owned(), replicas.into());
     }
@@ -39,19 +39,6 @@ pub fn replicas(version: &Version) -> Option<i32> {
 /// `deploymentSpecification.spec.replicas`, as it is written.
 pub(super) fn specified_replicas(version: &Version) -> Option<&Value> {
     version.deployment_specification.as_ref()?.spec.get(REPLICAS)
-}
-
-/// Annotation `iter8.tools/template` of the Deployment that the version asks for.
-pub fn template_digest(version: &Version) -> String {
-    digest_of(&merged_spec(version), version)
-}
-
-/// Images of the containers that the version asks for, in their order.
-pub fn images(version: &Version) -> Vec<String> {
-    containers(&merged_spec(version))
-        .filter_map(|container| container.get("image").and_then(Value::as_str))
-        .map(str::to_owned)
-        .collect()
 }
 
 /// `spec` without `replicas`: what is generated, with the specification merged over it.
@@ -89,8 +76,4 @@ fn generated_spec(version: &Version) -> Map<String, Value> {
         json!({ "metadata": { "labels": labels }, "spec": pod }),
     );
     spec
-}
-
-fn digest_of(spec: &Map<String, Value>, version: &Version) -> String {
-    template::digest(spec.get("template").unwrap_or(&Value::Null), &version.name)
 }
