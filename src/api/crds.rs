@@ -1,7 +1,8 @@
 //! The CRDs: what the derives give, with the rules, the default status and everything that they cannot express.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool, ValidationRule,
+    CustomResourceColumnDefinition, CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray,
+    JSONSchemaPropsOrBool, ValidationRule,
 };
 use kube::CustomResourceExt;
 use serde_json::{Value, json};
@@ -9,11 +10,55 @@ use serde_json::{Value, json};
 use super::rules::{self, Rule, text};
 use super::{Release, RoutePolicy};
 
+/// A column of `kubectl get`: name, path, type, and whether only `-o wide` shows it.
+type Column = (&'static str, &'static str, &'static str, bool);
+
+const STATUS: Column = (
+    "Status",
+    r#".status.conditions[?(@.type=="Ready")].reason"#,
+    "string",
+    false,
+);
+const AGE: Column = ("Age", ".metadata.creationTimestamp", "date", false);
+const MESSAGE: Column = (
+    "Message",
+    r#".status.conditions[?(@.type=="Ready")].message"#,
+    "string",
+    true,
+);
+const VERSIONS: Column = ("Versions", ".status.summary.versions", "string", false);
+const TRAFFIC: Column = ("Traffic", ".status.summary.traffic", "string", false);
+
+const RELEASE_COLUMNS: &[Column] = &[
+    ("Environment", ".spec.environment", "string", false),
+    ("Strategy", ".spec.application.strategy", "string", false),
+    VERSIONS,
+    TRAFFIC,
+    STATUS,
+    AGE,
+    ("Images", ".status.summary.images", "string", true),
+    MESSAGE,
+];
+const ROUTE_POLICY_COLUMNS: &[Column] = &[
+    ("Strategy", ".spec.strategy", "string", false),
+    VERSIONS,
+    TRAFFIC,
+    ("Route", ".status.route.name", "string", false),
+    STATUS,
+    AGE,
+    MESSAGE,
+];
+
 /// All CRDs of this group, in the order of their installation.
 pub fn all() -> Vec<CustomResourceDefinition> {
     vec![
-        finish(Release::crd(), text::RELEASE, &rules::release::rules()),
-        finish(RoutePolicy::crd(), text::ROUTE_POLICY, &rules::route_policy::rules()),
+        finish(Release::crd(), RELEASE_COLUMNS, text::RELEASE, &rules::release::rules()),
+        finish(
+            RoutePolicy::crd(),
+            ROUTE_POLICY_COLUMNS,
+            text::ROUTE_POLICY,
+            &rules::route_policy::rules(),
+        ),
     ]
 }
 
@@ -35,8 +80,14 @@ pub fn schema(crd: &CustomResourceDefinition) -> Option<&JSONSchemaProps> {
     crd.spec.versions.first()?.schema.as_ref()?.open_api_v3_schema.as_ref()
 }
 
-fn finish(mut crd: CustomResourceDefinition, texts: &[text::Text], rules: &[Rule]) -> CustomResourceDefinition {
+fn finish(
+    mut crd: CustomResourceDefinition,
+    columns: &[Column],
+    texts: &[text::Text],
+    rules: &[Rule],
+) -> CustomResourceDefinition {
     for version in &mut crd.spec.versions {
+        version.additional_printer_columns = Some(columns.iter().map(column).collect());
         let Some(root) = version
             .schema
             .as_mut()
@@ -60,6 +111,16 @@ fn finish(mut crd: CustomResourceDefinition, texts: &[text::Text], rules: &[Rule
         }
     }
     crd
+}
+
+fn column(&(name, path, type_, wide): &Column) -> CustomResourceColumnDefinition {
+    CustomResourceColumnDefinition {
+        name: name.to_owned(),
+        json_path: path.to_owned(),
+        type_: type_.to_owned(),
+        priority: wide.then_some(1),
+        ..CustomResourceColumnDefinition::default()
+    }
 }
 
 /// What a Release or a `RoutePolicy` says until the operator has seen it.

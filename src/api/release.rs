@@ -22,29 +22,7 @@ use super::status::{Condition, RouteStatus, Summary, VersionStatus};
     namespaced,
     status = "ReleaseStatus",
     derive = "PartialEq",
-    doc = "A whole application: its versions, where it runs, and how requests move between its versions.",
-    printcolumn(name = "Environment", type_ = "string", json_path = ".spec.environment"),
-    printcolumn(name = "Strategy", type_ = "string", json_path = ".spec.application.strategy"),
-    printcolumn(name = "Versions", type_ = "string", json_path = ".status.summary.versions"),
-    printcolumn(name = "Traffic", type_ = "string", json_path = ".status.summary.traffic"),
-    printcolumn(
-        name = "Status",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#
-    ),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(
-        name = "Images",
-        type_ = "string",
-        json_path = ".status.summary.images",
-        priority = 1
-    ),
-    printcolumn(
-        name = "Message",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
-        priority = 1
-    )
+    doc = "A whole application: its versions, where it runs, and how requests move between its versions."
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ReleaseSpec {

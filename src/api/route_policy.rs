@@ -19,23 +19,7 @@ use super::status::{Condition, RouteStatus, Summary, VersionStatus};
     namespaced,
     status = "RoutePolicyStatus",
     derive = "PartialEq",
-    doc = "Which versions of an application there are, when each is ready, and how requests are shared among them.",
-    printcolumn(name = "Strategy", type_ = "string", json_path = ".spec.strategy"),
-    printcolumn(name = "Versions", type_ = "string", json_path = ".status.summary.versions"),
-    printcolumn(name = "Traffic", type_ = "string", json_path = ".status.summary.traffic"),
-    printcolumn(name = "Route", type_ = "string", json_path = ".status.route.name"),
-    printcolumn(
-        name = "Status",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#
-    ),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(
-        name = "Message",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
-        priority = 1
-    )
+    doc = "Which versions of an application there are, when each is ready, and how requests are shared among them."
 )]
 #[serde(rename_all = "camelCase")]
 pub struct RoutePolicySpec {

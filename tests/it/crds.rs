@@ -13,21 +13,21 @@ fn schemas() -> Vec<(String, Value)> {
     let mut found = Vec::new();
     for crd in crds::all() {
         let root = serde_json::to_value(crds::schema(&crd).unwrap()).unwrap();
-        walk(String::new(), &root, &crd.spec.names.kind, &mut found);
+        walk("", &root, &crd.spec.names.kind, &mut found);
     }
     found
 }
 
-fn walk(path: String, schema: &Value, kind: &str, found: &mut Vec<(String, Value)>) {
+fn walk(path: &str, schema: &Value, kind: &str, found: &mut Vec<(String, Value)>) {
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
         let dot = if path.is_empty() { "" } else { "." };
-        walk(format!("{path}{dot}{name}"), property, kind, found);
+        walk(&format!("{path}{dot}{name}"), property, kind, found);
     }
     if schema["items"].is_object() {
-        walk(format!("{path}[]"), &schema["items"], kind, found);
+        walk(&format!("{path}[]"), &schema["items"], kind, found);
     }
     if schema["additionalProperties"].is_object() {
-        walk(format!("{path}{{}}"), &schema["additionalProperties"], kind, found);
+        walk(&format!("{path}{{}}"), &schema["additionalProperties"], kind, found);
     }
     found.push((format!("{kind} {path}"), schema.clone()));
 }
