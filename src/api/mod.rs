@@ -3,9 +3,11 @@
 //! Every type here is what a user writes or reads with `kubectl`; its doc comments become the descriptions of the CRDs
 //! (`kubectl explain release.spec`).
 
+pub mod crds;
 pub mod release;
 pub mod route_match;
 pub mod route_policy;
+pub mod rules;
 pub mod status;
 
 pub use release::{Release, ReleaseSpec, ReleaseStatus};

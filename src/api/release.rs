@@ -21,7 +21,8 @@ use super::status::{Condition, RouteStatus, Summary, VersionStatus};
     category = "iter8",
     namespaced,
     status = "ReleaseStatus",
-    derive = "PartialEq"
+    derive = "PartialEq",
+    doc = "A whole application: its versions, where it runs, and how requests move between its versions."
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ReleaseSpec {
@@ -29,6 +30,7 @@ pub struct ReleaseSpec {
     pub environment: Environment,
     /// A Gateway for requests from outside, `name` (in the Release's namespace) or `namespace/name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 317))]
     pub gateway: Option<String>,
     /// The application and its versions.
     pub application: Application,
@@ -87,7 +89,7 @@ pub struct Application {
     #[serde(default)]
     pub strategy: Strategy,
     /// The versions; the first is the primary.
-    #[schemars(length(min = 1, max = 8))]
+    #[schemars(length(max = 8))]
     pub versions: Vec<Version>,
 }
 
@@ -101,7 +103,7 @@ fn default_port() -> i32 {
 pub struct Metadata {
     /// The name. Of an application: default the Release's, immutable. Of a version: default `<application>-<index>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 63))]
+    #[schemars(length(max = 253))]
     pub name: Option<String>,
     /// Not supported: a Release makes objects in its own namespace only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -109,12 +111,26 @@ pub struct Metadata {
     pub namespace: Option<String>,
     /// Labels for the objects made (never for pod templates).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 64))]
+    #[schemars(schema_with = "label_map")]
     pub labels: BTreeMap<String, String>,
     /// Annotations for the objects made (never for pod templates).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 64))]
+    #[schemars(schema_with = "annotation_map")]
     pub annotations: BTreeMap<String, String>,
+}
+
+fn label_map(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "object", "maxProperties": 32,
+        "additionalProperties": { "type": "string", "maxLength": 63 }
+    })
+}
+
+fn annotation_map(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "object", "maxProperties": 32,
+        "additionalProperties": { "type": "string", "maxLength": 4096 }
+    })
 }
 
 /// One version of the application.
@@ -126,7 +142,7 @@ pub struct Version {
     pub metadata: Option<Metadata>,
     /// Container image; needed unless `deploymentSpecification` gives the containers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 1024))]
+    #[schemars(length(max = 1024))]
     pub image: Option<String>,
     /// Port that the version listens on (default: the application's).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -178,7 +194,7 @@ pub struct ReleaseStatus {
     pub observed_generation: i64,
     /// One entry per version, in the spec's order, then those that leave.
     #[serde(default)]
-    #[schemars(length(max = 32))]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub versions: Vec<VersionStatus>,
     /// The route that carries the requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -188,7 +204,7 @@ pub struct ReleaseStatus {
     pub promotion: Option<Promotion>,
     /// `Ready`, `VersionsReady`, `Routed`, `Reconciling`, `Stalled`.
     #[serde(default)]
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
     /// Strings for the columns of `kubectl get`.
     #[serde(default)]
@@ -202,6 +218,7 @@ pub struct Promotion {
     /// The step.
     pub step: PromotionStep,
     /// The version that serves for the primary while the primary rolls.
+    #[schemars(length(max = 63))]
     pub source: String,
     /// When the step began.
     pub since: DateTime<Utc>,

@@ -14,11 +14,11 @@ pub struct HttpRouteMatch {
     pub path: Option<PathMatch>,
     /// Conditions on request headers; all must hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub headers: Vec<ValueMatch>,
     /// Conditions on query parameters; all must hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub query_params: Vec<ValueMatch>,
     /// The HTTP method.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -34,7 +34,7 @@ pub struct PathMatch {
     pub type_: PathMatchType,
     /// The path; with `PathPrefix`, `/foo` stands for `/foo` and `/foo/…`.
     #[serde(default = "root_path")]
-    #[schemars(length(min = 1, max = 1024))]
+    #[schemars(length(max = 1024))]
     pub value: String,
 }
 
@@ -62,7 +62,7 @@ pub struct ValueMatch {
     #[serde(rename = "type", default)]
     pub type_: ValueMatchType,
     /// Name of the header (case-insensitive) or the query parameter.
-    #[schemars(length(min = 1, max = 256))]
+    #[schemars(length(max = 256))]
     pub name: String,
     /// The value to compare with.
     #[schemars(length(min = 1, max = 1024))]

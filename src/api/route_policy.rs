@@ -18,14 +18,15 @@ use super::status::{Condition, RouteStatus, Summary, VersionStatus};
     category = "iter8",
     namespaced,
     status = "RoutePolicyStatus",
-    derive = "PartialEq"
+    derive = "PartialEq",
+    doc = "Which versions of an application there are, when each is ready, and how requests are shared among them."
 )]
 #[serde(rename_all = "camelCase")]
 pub struct RoutePolicySpec {
     /// How requests are shared among the versions.
     pub strategy: RoutingStrategy,
     /// The versions; the first is the primary.
-    #[schemars(length(min = 1, max = 16))]
+    #[schemars(length(max = 16))]
     pub versions: Vec<PolicyVersion>,
     /// The route to write.
     pub route: RouteTarget,
@@ -51,7 +52,7 @@ pub enum RoutingStrategy {
 #[serde(rename_all = "camelCase")]
 pub struct PolicyVersion {
     /// Name of the version.
-    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(length(max = 253))]
     pub name: String,
     /// The objects that make up the version; it is ready when all of them are.
     #[schemars(length(min = 1, max = 8))]
@@ -64,7 +65,7 @@ pub struct PolicyVersion {
     pub weight: Option<i32>,
     /// Name of a `ConfigMap` whose annotation `iter8.tools/weight` is the live weight.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253))]
     pub weight_config_map: Option<String>,
     /// Canary: requests that match any of these go to this version.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -72,7 +73,7 @@ pub struct PolicyVersion {
     pub matches: Vec<HttpRouteMatch>,
     /// Name of another version whose place this one takes while it is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(max = 253))]
     pub serves_for: Option<String>,
 }
 
@@ -81,13 +82,13 @@ pub struct PolicyVersion {
 #[serde(rename_all = "camelCase")]
 pub struct ResourceRef {
     /// API version: `apps/v1`, `v1`, `serving.knative.dev/v1`.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253))]
     pub api_version: String,
     /// Kind: `Deployment`, `Service`.
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(max = 63))]
     pub kind: String,
     /// Name of the object.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253))]
     pub name: String,
 }
 
@@ -96,7 +97,7 @@ pub struct ResourceRef {
 #[serde(rename_all = "camelCase")]
 pub struct Backend {
     /// Name of the Service.
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(max = 63))]
     pub name: String,
     /// Port of the Service.
     #[schemars(range(min = 1, max = 65535))]
@@ -121,25 +122,28 @@ pub struct RouteTarget {
 pub struct HttpRouteTarget {
     /// Name of the route (default: the policy's).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253))]
     pub name: Option<String>,
     /// Hosts that the route is for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = 16), inner(length(max = 253)))]
     pub hostnames: Vec<String>,
     /// Gateways and Services that the route attaches to.
     #[schemars(length(min = 1, max = 16))]
     pub parent_refs: Vec<ParentRef>,
     /// Filters for every rule, beside those that the strategy needs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 8), schema_with = "any_objects")]
+    #[schemars(schema_with = "filters")]
     pub filters: Vec<serde_json::Map<String, serde_json::Value>>,
 }
 
-fn any_objects(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+fn filters(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({
         "type": "array", "maxItems": 8,
-        "items": { "type": "object", "x-kubernetes-preserve-unknown-fields": true }
+        "items": {
+            "type": "object", "x-kubernetes-preserve-unknown-fields": true, "required": ["type"],
+            "properties": { "type": { "type": "string", "maxLength": 63, "description": "Kind of the filter." } }
+        }
     })
 }
 
@@ -153,18 +157,18 @@ pub struct ParentRef {
     pub group: Option<String>,
     /// Kind (default `Gateway`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(max = 63))]
     pub kind: Option<String>,
     /// Namespace (default: the policy's).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(max = 63))]
     pub namespace: Option<String>,
     /// Name of the parent.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253))]
     pub name: String,
     /// A listener of the Gateway or a named port of the Service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253))]
     pub section_name: Option<String>,
     /// Port of the Service or the listener.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -178,14 +182,14 @@ pub struct ParentRef {
 pub struct VirtualServiceTarget {
     /// Name of the route (default: the policy's).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253))]
     pub name: Option<String>,
     /// Hosts that the route is for.
-    #[schemars(length(min = 1, max = 16))]
+    #[schemars(length(min = 1, max = 16), inner(length(max = 253)))]
     pub hosts: Vec<String>,
     /// Gateways, `name` or `namespace/name`; `mesh` stands for all sidecars.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = 16), inner(length(max = 317)))]
     pub gateways: Vec<String>,
 }
 
@@ -198,14 +202,14 @@ pub struct RoutePolicyStatus {
     pub observed_generation: i64,
     /// One entry per version, in the spec's order.
     #[serde(default)]
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub versions: Vec<VersionStatus>,
     /// The route as it is stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<RouteStatus>,
     /// `Ready`, `VersionsReady`, `Routed`, `Reconciling`, `Stalled`.
     #[serde(default)]
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
     /// Strings for the columns of `kubectl get`.
     #[serde(default)]

@@ -43,12 +43,14 @@ pub enum WeightSource {
 #[serde(rename_all = "camelCase")]
 pub struct VersionStatus {
     /// Name of the version.
+    #[schemars(length(max = 63))]
     pub name: String,
     /// What it is in the application.
     pub role: Role,
     /// Whether it can answer requests.
     pub ready: Tristate,
     /// Why it is ready or not, as one CamelCase word.
+    #[schemars(length(max = 1024))]
     pub reason: String,
     /// The weight in force: relative share (blue-green) or percent of requests copied (mirror).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -68,10 +70,13 @@ pub struct VersionStatus {
 #[serde(rename_all = "camelCase")]
 pub struct RouteStatus {
     /// API version of the route.
+    #[schemars(length(max = 253))]
     pub api_version: String,
     /// Kind of the route.
+    #[schemars(length(max = 63))]
     pub kind: String,
     /// Name of the route.
+    #[schemars(length(max = 253))]
     pub name: String,
     /// The generation of the `RoutePolicy` that the stored route follows.
     pub policy_generation: i64,
@@ -80,7 +85,7 @@ pub struct RouteStatus {
     pub accepted_since: Option<DateTime<Utc>>,
     /// The parents that have ever reported on this route, each `<kind>/<namespace>/<name>`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32))]
+    #[schemars(length(max = 32), inner(length(max = 512)))]
     pub parents: Vec<String>,
 }
 
@@ -90,6 +95,7 @@ pub struct RouteStatus {
 pub struct Condition {
     /// Name of the condition.
     #[serde(rename = "type")]
+    #[schemars(length(max = 316))]
     pub type_: String,
     /// Whether it holds.
     pub status: Tristate,
@@ -99,9 +105,11 @@ pub struct Condition {
     /// When `status` last changed.
     pub last_transition_time: DateTime<Utc>,
     /// Why, as one CamelCase word.
+    #[schemars(length(max = 1024))]
     pub reason: String,
     /// Why, as a sentence that names the object at fault.
     #[serde(default)]
+    #[schemars(length(max = 32768))]
     pub message: String,
 }
 
@@ -110,10 +118,13 @@ pub struct Condition {
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
     /// Ready and desired versions: `1/2`.
+    #[schemars(length(max = 64))]
     pub versions: String,
     /// What each version gets: `30/70`.
+    #[schemars(length(max = 256))]
     pub traffic: String,
     /// Images of the versions, joined with commas.
     #[serde(default)]
+    #[schemars(length(max = 16_384))]
     pub images: String,
 }

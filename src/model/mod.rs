@@ -19,6 +19,8 @@ pub enum Refusal {
     InvalidSpecification,
     /// A route for a host that is not the policy's to route.
     HostNotAllowed,
+    /// A Service that does not select the pods of its own Deployment.
+    SelectorMismatch,
 }
 
 impl Refusal {
@@ -27,6 +29,7 @@ impl Refusal {
         match self {
             Self::InvalidSpecification => "InvalidSpecification",
             Self::HostNotAllowed => "HostNotAllowed",
+            Self::SelectorMismatch => "SelectorMismatch",
         }
     }
 }

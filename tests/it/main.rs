@@ -3,6 +3,8 @@
 // What `clippy.toml` allows in tests it allows in functions marked `#[test]` only, and not in their helpers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod admission;
+mod crds;
 mod golden;
 mod objects;
 mod routes;

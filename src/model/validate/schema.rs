@@ -1,0 +1,299 @@
+//! The bounds of the CRDs' schemas, checked here with the words of the API server: ranges, lengths, enums, types,
+//! required and unknown fields, and the forms of strings.
+
+use std::sync::LazyLock;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::api::crds;
+use crate::api::rules::text::{self, Text};
+use crate::model::FieldError;
+
+/// A kind's schema and the forms of its strings.
+pub(super) struct Schema {
+    spec: JSONSchemaProps,
+    texts: &'static [Text],
+}
+
+impl Schema {
+    fn new(plural: &str, texts: &'static [Text]) -> Self {
+        let crd = crds::all().into_iter().find(|crd| crd.spec.names.plural == plural);
+        let root = crd.as_ref().and_then(crds::schema);
+        let spec = root.and_then(|root| root.properties.as_ref()?.get("spec").cloned());
+        Self {
+            spec: spec.unwrap_or_default(),
+            texts,
+        }
+    }
+}
+
+pub(super) static RELEASE: LazyLock<Schema> = LazyLock::new(|| Schema::new("releases", text::RELEASE));
+pub(super) static ROUTE_POLICY: LazyLock<Schema> = LazyLock::new(|| Schema::new("routepolicies", text::ROUTE_POLICY));
+
+/// The fields of a file's `spec` that its kind does not have, each with its path; nothing for a kind that is not ours.
+pub fn unknown_fields(object: &Value) -> Vec<FieldError> {
+    let schema = match object.get("kind").and_then(Value::as_str) {
+        Some("Release") => &*RELEASE,
+        Some("RoutePolicy") => &*ROUTE_POLICY,
+        _ => return Vec::new(),
+    };
+    let mut walk = Walk::new(schema);
+    walk.value(&schema.spec, &Place::spec(), object.get("spec").unwrap_or(&Value::Null));
+    walk.unknown
+}
+
+/// Reads `spec` out of a file.
+pub(super) fn read<S: DeserializeOwned>(schema: &Schema, object: &Value) -> Result<S, Vec<FieldError>> {
+    let mut spec = object.get("spec").cloned().unwrap_or(Value::Null);
+    without_nulls(&schema.spec, &mut spec);
+    let mut walk = Walk::new(schema);
+    walk.value(&schema.spec, &Place::spec(), &spec);
+    walk.form.append(&mut walk.unknown);
+    if !walk.form.is_empty() {
+        walk.form.append(&mut walk.bounds);
+        return Err(walk.form);
+    }
+    serde_json::from_value(spec).map_err(|error| vec![FieldError::invalid("spec", error.to_string())])
+}
+
+/// What a typed spec breaks of the schema's bounds and forms.
+pub(super) fn bounds<S: Serialize>(schema: &Schema, spec: &S) -> Vec<FieldError> {
+    let mut walk = Walk::new(schema);
+    match serde_json::to_value(spec) {
+        Ok(value) => walk.value(&schema.spec, &Place::spec(), &value),
+        Err(error) => walk.bounds.push(FieldError::invalid("spec", error.to_string())),
+    }
+    walk.bounds
+}
+
+/// Where a value stands: the path that users read, and the one in the tables of rules.
+#[derive(Clone)]
+struct Place {
+    shown: String,
+    rule: String,
+}
+
+impl Place {
+    fn spec() -> Self {
+        Self {
+            shown: "spec".to_owned(),
+            rule: "spec".to_owned(),
+        }
+    }
+
+    fn field(&self, name: &str) -> Self {
+        Self {
+            shown: format!("{}.{name}", self.shown),
+            rule: format!("{}.{name}", self.rule),
+        }
+    }
+
+    fn item(&self, index: usize) -> Self {
+        Self {
+            shown: format!("{}[{index}]", self.shown),
+            rule: format!("{}[]", self.rule),
+        }
+    }
+
+    fn entry(&self, key: &str) -> Self {
+        Self {
+            shown: format!("{}.{key}", self.shown),
+            rule: format!("{}{{}}", self.rule),
+        }
+    }
+}
+
+struct Walk<'a> {
+    texts: &'a [Text],
+    /// Wrong types, missing fields, values that no enum has: such a spec can't be read.
+    form: Vec<FieldError>,
+    unknown: Vec<FieldError>,
+    bounds: Vec<FieldError>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(schema: &'a Schema) -> Self {
+        Self {
+            texts: schema.texts,
+            form: Vec::new(),
+            unknown: Vec::new(),
+            bounds: Vec::new(),
+        }
+    }
+
+    fn value(&mut self, schema: &JSONSchemaProps, at: &Place, value: &Value) {
+        match (schema.type_.as_deref(), value) {
+            (Some("object"), Value::Object(fields)) => self.object(schema, at, fields),
+            (Some("array"), Value::Array(items)) => self.array(schema, at, items),
+            (Some("string"), Value::String(text)) => self.string(schema, at, text),
+            (Some("integer"), Value::Number(number)) if number.is_i64() || number.is_u64() => {
+                self.integer(schema, at, value.as_f64().unwrap_or(f64::MAX));
+            }
+            (Some("boolean"), Value::Bool(_)) | (None, _) => {}
+            (Some(wanted), Value::Null) => self.form.push(FieldError::invalid(&at.shown, required(wanted))),
+            (Some(wanted), _) => {
+                self.form
+                    .push(FieldError::invalid(&at.shown, format!("must be of type {wanted}")));
+            }
+        }
+    }
+
+    fn object(&mut self, schema: &JSONSchemaProps, at: &Place, fields: &Map<String, Value>) {
+        for name in schema
+            .required
+            .iter()
+            .flatten()
+            .filter(|name| !fields.contains_key(*name))
+        {
+            self.form
+                .push(FieldError::invalid(&at.field(name).shown, "Required value"));
+        }
+        if let Some(most) = schema.max_properties.filter(|most| exceeds(fields.len(), *most)) {
+            self.bounds.push(FieldError::invalid(
+                &at.shown,
+                format!("must have at most {most} properties"),
+            ));
+        }
+        for (name, value) in fields {
+            if let Some(property) = schema.properties.as_ref().and_then(|properties| properties.get(name)) {
+                self.value(property, &at.field(name), value);
+            } else if let Some(JSONSchemaPropsOrBool::Schema(values)) = &schema.additional_properties {
+                self.value(values, &at.entry(name), value);
+            } else if schema.x_kubernetes_preserve_unknown_fields != Some(true) {
+                self.unknown
+                    .push(FieldError::invalid(&at.field(name).shown, "unknown field"));
+            }
+        }
+    }
+
+    fn array(&mut self, schema: &JSONSchemaProps, at: &Place, items: &[Value]) {
+        if let Some(most) = schema.max_items.filter(|most| exceeds(items.len(), *most)) {
+            self.bounds.push(FieldError::invalid(
+                &at.shown,
+                format!("must have at most {most} items"),
+            ));
+        }
+        if let Some(least) = schema
+            .min_items
+            .filter(|least| exceeds(usize::try_from(*least).unwrap_or(0), count(items.len())))
+        {
+            self.bounds.push(FieldError::invalid(
+                &at.shown,
+                format!("should have at least {least} items"),
+            ));
+        }
+        if schema.x_kubernetes_list_type.as_deref() == Some("map") {
+            self.keys(schema, at, items);
+        }
+        if let Some(JSONSchemaPropsOrArray::Schema(each)) = &schema.items {
+            for (index, item) in items.iter().enumerate() {
+                self.value(each, &at.item(index), item);
+            }
+        }
+    }
+
+    /// Two items of a list map must not have the same keys.
+    fn keys(&mut self, schema: &JSONSchemaProps, at: &Place, items: &[Value]) {
+        let keys: Vec<Vec<Option<&Value>>> = items
+            .iter()
+            .map(|item| {
+                schema
+                    .x_kubernetes_list_map_keys
+                    .iter()
+                    .flatten()
+                    .map(|key| item.get(key))
+                    .collect()
+            })
+            .collect();
+        for (index, key) in keys.iter().enumerate() {
+            if keys.iter().take(index).any(|earlier| earlier == key) {
+                self.bounds.push(FieldError::invalid(
+                    &at.item(index).shown,
+                    "Duplicate value: give each its own",
+                ));
+            }
+        }
+    }
+
+    fn string(&mut self, schema: &JSONSchemaProps, at: &Place, text: &str) {
+        if let Some(values) = &schema.enum_
+            && !values.iter().any(|value| value.0 == text)
+        {
+            let supported: Vec<String> = values.iter().map(|value| value.0.to_string()).collect();
+            let message = format!(
+                "Unsupported value: \"{text}\": supported values: {}",
+                supported.join(", ")
+            );
+            self.form.push(FieldError::invalid(&at.shown, message));
+        }
+        let form = self.texts.iter().find(|form| form.at.contains(&at.rule.as_str()));
+        if let Some(form) = form.filter(|form| !form.accepts(text)) {
+            self.bounds.push(FieldError::invalid(&at.shown, form.message));
+        } else if let Some(most) = schema.max_length.filter(|most| exceeds(text.chars().count(), *most)) {
+            self.bounds.push(FieldError::invalid(
+                &at.shown,
+                format!("may not be more than {most} bytes"),
+            ));
+        } else if let Some(least) = schema.min_length.filter(|least| count(text.chars().count()) < *least) {
+            self.bounds.push(FieldError::invalid(
+                &at.shown,
+                format!("should be at least {least} chars long"),
+            ));
+        }
+    }
+
+    fn integer(&mut self, schema: &JSONSchemaProps, at: &Place, number: f64) {
+        if let Some(least) = schema.minimum.filter(|least| number < *least) {
+            self.bounds.push(FieldError::invalid(
+                &at.shown,
+                format!("should be greater than or equal to {least}"),
+            ));
+        }
+        if let Some(most) = schema.maximum.filter(|most| number > *most) {
+            self.bounds.push(FieldError::invalid(
+                &at.shown,
+                format!("should be less than or equal to {most}"),
+            ));
+        }
+    }
+}
+
+fn required(wanted: &str) -> String {
+    format!("Required value: must be of type {wanted}")
+}
+
+fn count(length: usize) -> i64 {
+    i64::try_from(length).unwrap_or(i64::MAX)
+}
+
+fn exceeds(length: usize, most: i64) -> bool {
+    count(length) > most
+}
+
+/// Drops nulls where the schema knows the fields, as the API server does; below `preserve-unknown-fields` they stay.
+fn without_nulls(schema: &JSONSchemaProps, value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            let properties = schema.properties.as_ref();
+            fields.retain(|name, field| !(field.is_null() && properties.is_some_and(|known| known.contains_key(name))));
+            for (name, field) in fields {
+                if let Some(property) = properties.and_then(|known| known.get(name)) {
+                    without_nulls(property, field);
+                }
+            }
+        }
+        Value::Array(items) => {
+            if let Some(JSONSchemaPropsOrArray::Schema(each)) = &schema.items {
+                for item in items {
+                    without_nulls(each, item);
+                }
+            }
+        }
+        _ => {}
+    }
+}
