@@ -94,14 +94,17 @@ pub fn render(document: &Value, namespace: &str) -> Result<Vec<Value>, Vec<Strin
     };
     let kind = text("/kind").unwrap_or_default();
     let sentences = |errors: Vec<FieldError>| -> Vec<String> {
-        errors.into_iter().map(|error| format!("{kind} {name}: {error}")).collect()
+        errors
+            .into_iter()
+            .map(|error| format!("{kind} {name}: {error}"))
+            .collect()
     };
     match (text("/apiVersion").unwrap_or_default(), kind) {
         ("iter8.tools/v1alpha1", "Release") => release(&info, document).map_err(sentences),
         ("iter8.tools/v1alpha1", "RoutePolicy") => route(&info, document).map_err(sentences).map(|route| vec![route]),
-        (version, kind) => {
-            Err(vec![format!("{version} {kind} {name}: neither a Release nor a RoutePolicy of iter8.tools/v1alpha1")])
-        }
+        (version, kind) => Err(vec![format!(
+            "{version} {kind} {name}: neither a Release nor a RoutePolicy of iter8.tools/v1alpha1"
+        )]),
     }
 }
 
@@ -111,11 +114,23 @@ fn release(info: &ObjectInfo, document: &Value) -> Result<Vec<Value>, Vec<FieldE
     if let Some(failure) = plan.failures.first() {
         return Err(vec![FieldError::invalid("spec", failure.message.clone())]);
     }
-    let Objects { deployments, services, weight_configs, policy } = plan.objects;
-    let all = deployments.into_iter().chain(services).chain(weight_configs).chain(policy.clone());
+    let Objects {
+        deployments,
+        services,
+        weight_configs,
+        policy,
+    } = plan.objects;
+    let all = deployments
+        .into_iter()
+        .chain(services)
+        .chain(weight_configs)
+        .chain(policy.clone());
     let mut objects: Vec<Value> = all.map(|desired| desired.object).collect();
     if let Some(policy) = policy {
-        let info = ObjectInfo { name: policy.name, ..info.clone() };
+        let info = ObjectInfo {
+            name: policy.name,
+            ..info.clone()
+        };
         objects.push(route(&info, &policy.object)?);
     }
     Ok(objects)
@@ -124,11 +139,21 @@ fn release(info: &ObjectInfo, document: &Value) -> Result<Vec<Value>, Vec<FieldE
 /// The route of a policy of which every version is ready.
 fn route(info: &ObjectInfo, document: &Value) -> Result<Value, Vec<FieldError>> {
     let valid = validate::policy(info, &validate::read_policy(document)?)?;
-    let ready = Readiness { ready: Tristate::True, reason: "Ready", message: String::new() };
+    let ready = Readiness {
+        ready: Tristate::True,
+        reason: "Ready",
+        message: String::new(),
+    };
     let readiness = vec![ready; valid.versions.len()];
-    let observed = policy::Observed { readiness, ..policy::Observed::default() };
+    let observed = policy::Observed {
+        readiness,
+        ..policy::Observed::default()
+    };
     let plan = policy::plan(&valid, &observed, routes::render);
     plan.route.map(|route| route.object).ok_or_else(|| {
-        vec![FieldError::invalid("spec", "no route follows from it, although every version is ready".to_owned())]
+        vec![FieldError::invalid(
+            "spec",
+            "no route follows from it, although every version is ready".to_owned(),
+        )]
     })
 }

@@ -32,7 +32,10 @@ const NO_FENCE: Duration = Duration::from_secs(3600);
 /// Errors: no cluster to connect to, or a bad log level.
 pub fn execute(args: &Args) -> anyhow::Result<()> {
     telemetry::init(args.log_format, &args.log_level)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let client = client::connect().await?;
         let scope = args.namespace.as_deref().unwrap_or("all namespaces");

@@ -71,7 +71,14 @@ fn settle(queue: &Queue<Key>, backoff: &Mutex<Backoff<Key>>, key: &Key, outcome:
         }
         Outcome::Retry(failure) => {
             let after = backoff.failed(key.clone(), fastrand::f64());
-            tracing::debug!(namespace = &*key.0, name = &*key.1, reason = failure.reason, ?after, "{}", failure.message);
+            tracing::debug!(
+                namespace = &*key.0,
+                name = &*key.1,
+                reason = failure.reason,
+                ?after,
+                "{}",
+                failure.message
+            );
             queue.add_after(key.clone(), after);
         }
     }

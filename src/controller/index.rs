@@ -66,7 +66,9 @@ impl Index {
             }
         }
         for kind in other_kinds(before) {
-            let Some(count) = self.kinds.get_mut(&kind) else { continue };
+            let Some(count) = self.kinds.get_mut(&kind) else {
+                continue;
+            };
             *count -= 1;
             if *count == 0 {
                 self.kinds.remove(&kind);
@@ -74,7 +76,12 @@ impl Index {
             }
         }
         // Opened and closed in one go: it was open all along.
-        let both: Vec<KindRef> = named.opened.iter().filter(|kind| named.closed.contains(kind)).cloned().collect();
+        let both: Vec<KindRef> = named
+            .opened
+            .iter()
+            .filter(|kind| named.closed.contains(kind))
+            .cloned()
+            .collect();
         named.opened.retain(|kind| !both.contains(kind));
         named.closed.retain(|kind| !both.contains(kind));
     }
@@ -96,9 +103,17 @@ impl Index {
 }
 
 fn places<'a>(namespace: &'a Arc<str>, references: &'a References) -> impl Iterator<Item = Place> + 'a {
-    let objects = references.objects.iter().map(|(kind, name)| (kind.clone(), name.as_str()));
-    let route = references.route.iter().map(|(kind, name)| (KindRef::Known(*kind), name.as_str()));
-    objects.chain(route).map(|(kind, name)| (kind, Arc::clone(namespace), Arc::from(name)))
+    let objects = references
+        .objects
+        .iter()
+        .map(|(kind, name)| (kind.clone(), name.as_str()));
+    let route = references
+        .route
+        .iter()
+        .map(|(kind, name)| (KindRef::Known(*kind), name.as_str()));
+    objects
+        .chain(route)
+        .map(|(kind, name)| (kind, Arc::clone(namespace), Arc::from(name)))
 }
 
 fn other_kinds(references: &References) -> BTreeSet<KindRef> {
@@ -120,7 +135,10 @@ mod tests {
     use super::*;
 
     fn references(objects: &[(&str, &str, &str)]) -> References {
-        let objects = objects.iter().map(|(api, kind, name)| (KindRef::new(api, kind), (*name).to_owned())).collect();
+        let objects = objects
+            .iter()
+            .map(|(api, kind, name)| (KindRef::new(api, kind), (*name).to_owned()))
+            .collect();
         References { objects, route: None }
     }
 

@@ -51,7 +51,12 @@ impl Operator {
         workers.spawn(driver::run("Release", Arc::clone(&wakeups.releases), move |key| {
             release::reconcile(Arc::clone(&shared), key)
         }));
-        Self { wakeups, workers, events: sender, context }
+        Self {
+            wakeups,
+            workers,
+            events: sender,
+            context,
+        }
     }
 
     /// Takes no more work, ends what was begun, sends what is left of the Events.

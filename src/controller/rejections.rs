@@ -21,7 +21,10 @@ impl Rejections {
 
     /// Remembers a refusal.
     pub fn add(&self, owner: &Key, kind: Kind, name: &str, digest: u64, failure: Failure) {
-        self.lock().entry(owner.clone()).or_default().insert((kind, name.to_owned()), (digest, failure));
+        self.lock()
+            .entry(owner.clone())
+            .or_default()
+            .insert((kind, name.to_owned()), (digest, failure));
     }
 
     /// Forgets what was refused for this object, as it was taken now.

@@ -18,7 +18,13 @@ use crate::plan::release::{Observed, Plan, PolicySeen};
 use crate::plan::{Event, Failure, release as planner};
 
 /// The kinds that a Release is made of.
-const KINDS: [Kind; 5] = [Kind::Release, Kind::RoutePolicy, Kind::Deployment, Kind::Service, Kind::ConfigMap];
+const KINDS: [Kind; 5] = [
+    Kind::Release,
+    Kind::RoutePolicy,
+    Kind::Deployment,
+    Kind::Service,
+    Kind::ConfigMap,
+];
 
 /// Brings one Release a step nearer to what it should be.
 pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
@@ -29,7 +35,11 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
     if object.meta.deleting || !context.all_known() {
         return Outcome::Done(None);
     }
-    let subject = Subject { context: &context, key: &key, object: &object };
+    let subject = Subject {
+        context: &context,
+        key: &key,
+        object: &object,
+    };
     let (release, status) = match subject.validated() {
         Ok(valid) => valid,
         Err((failure, status)) => return subject.reject(&failure, status.as_ref()).await,
@@ -101,12 +111,18 @@ impl Subject<'_> {
             }
         }
         let policy = objects.get(&(Kind::RoutePolicy, release.name.clone()));
-        let policy = policy.filter(|policy| policy.meta.controller == Some(release.uid)).and_then(|policy| seen(policy));
+        let policy = policy
+            .filter(|policy| policy.meta.controller == Some(release.uid))
+            .and_then(|policy| seen(policy));
         let mut routes = vec![
             (Kind::VirtualService, Arc::from(release.application.as_str())),
             (Kind::HttpRoute, Arc::from(release.application.as_str())),
         ];
-        routes.extend(policy.iter().flat_map(|policy: &PolicySeen| store.children(namespace, policy.meta.uid)));
+        routes.extend(
+            policy
+                .iter()
+                .flat_map(|policy: &PolicySeen| store.children(namespace, policy.meta.uid)),
+        );
         let routes = routes
             .into_iter()
             .filter_map(|(kind, name)| store.get(&KindRef::Known(kind), namespace, &name))
@@ -115,19 +131,36 @@ impl Subject<'_> {
                 _ => None,
             })
             .collect();
-        Observed { policy, objects, routes, status }
+        Observed {
+            policy,
+            objects,
+            routes,
+            status,
+        }
     }
 
     /// Writes in the plan's order. `Err`: nothing more can be done now, try again.
     async fn carry_out(&self, release: &Release, plan: &Plan, written: &mut Written) -> Result<(), Failure> {
-        let planner::Objects { deployments, services, weight_configs, policy } = &plan.objects;
+        let planner::Objects {
+            deployments,
+            services,
+            weight_configs,
+            policy,
+        } = &plan.objects;
         for desired in deployments.iter().chain(services).chain(weight_configs) {
             self.write(desired, written).await?;
         }
         if let Some(scale) = &plan.scale {
-            let planner::Scale { deployment, uid, resource_version, replicas } = scale;
+            let planner::Scale {
+                deployment,
+                uid,
+                resource_version,
+                replicas,
+            } = scale;
             let writer = &self.context.writer;
-            let result = writer.apply_replicas(&release.namespace, deployment, *uid, *resource_version, *replicas).await;
+            let result = writer
+                .apply_replicas(&release.namespace, deployment, *uid, *resource_version, *replicas)
+                .await;
             result.map_err(|error| transient(&error, &format!("replicas of Deployment {deployment}")))?;
         }
         // A version whose objects are somebody else's must not be routed to.
@@ -149,7 +182,10 @@ impl Subject<'_> {
     /// A name that is somebody else's, or that is going, wakes the Release when it is free.
     fn wait_for_names(&self, release: &Release, plan: &Plan, written: &Written) {
         let failures = plan.failures.iter().chain(&written.failures);
-        if !failures.into_iter().any(|failure| matches!(failure.reason.as_str(), "NameConflict" | "Deleting")) {
+        if !failures
+            .into_iter()
+            .any(|failure| matches!(failure.reason.as_str(), "NameConflict" | "Deleting"))
+        {
             return;
         }
         let wakeups = &self.context.wakeups;
@@ -166,7 +202,10 @@ impl Subject<'_> {
 
     async fn reject(&self, failure: &Failure, status: Option<&ReleaseStatus>) -> Outcome {
         let report = planner::status::rejected(self.object.meta.generation, status, failure, (self.context.clock)());
-        let observed = Observed { status: status.cloned(), ..Observed::default() };
+        let observed = Observed {
+            status: status.cloned(),
+            ..Observed::default()
+        };
         self.tell(&observed, report, Written::default()).await;
         Outcome::Done(None)
     }
@@ -176,7 +215,10 @@ impl Subject<'_> {
         let mut events = written.events;
         events.extend(report.events);
         if let Some(status) = report.status.filter(|status| observed.status.as_ref() != Some(status)) {
-            let sent = self.context.write_status(Kind::Release, self.key, self.object, &status, managers::RELEASE).await;
+            let sent = self
+                .context
+                .write_status(Kind::Release, self.key, self.object, &status, managers::RELEASE)
+                .await;
             if let Err(event) = sent {
                 events.push(event);
             }
@@ -195,9 +237,15 @@ impl Subject<'_> {
 }
 
 fn seen(object: &Object<Body>) -> Option<PolicySeen> {
-    let Body::RoutePolicy(raw) = &object.body else { return None };
+    let Body::RoutePolicy(raw) = &object.body else {
+        return None;
+    };
     let (spec, status) = raw.route_policy().ok()?;
-    Some(PolicySeen { meta: object.meta.clone(), spec, status })
+    Some(PolicySeen {
+        meta: object.meta.clone(),
+        spec,
+        status,
+    })
 }
 
 /// An object that cannot be planned at all.
@@ -207,15 +255,22 @@ pub fn invalid(why: &str) -> Failure {
 
 /// The first reason, and every sentence.
 pub fn rejection(errors: &[FieldError]) -> Failure {
-    let reason = errors.first().map_or("InvalidSpecification", |error| error.reason.as_str());
-    let sentences: Vec<String> = errors.iter().map(|error| format!("{}: {}", error.path, error.message)).collect();
+    let reason = errors
+        .first()
+        .map_or("InvalidSpecification", |error| error.reason.as_str());
+    let sentences: Vec<String> = errors
+        .iter()
+        .map(|error| format!("{}: {}", error.path, error.message))
+        .collect();
     Failure::stalled(reason, sentences.join("; "))
 }
 
 impl Context {
     /// Whether the first lists of all kinds are in: nothing is written from half a picture.
     pub fn all_known(&self) -> bool {
-        Kind::ALL.into_iter().all(|kind| self.store.synced(&KindRef::Known(kind)) != KindState::Syncing)
+        Kind::ALL
+            .into_iter()
+            .all(|kind| self.store.synced(&KindRef::Known(kind)) != KindState::Syncing)
     }
 
     /// Why these kinds cannot be worked with.
@@ -231,9 +286,10 @@ impl Context {
                 let message = format!("{kind} is not installed in this cluster: install its CRD");
                 Some(Failure::stalled("KindNotFound", message))
             }
-            KindState::Forbidden(rule) => {
-                Some(Failure::stalled("Forbidden", format!("the operator may not watch {kind}: {rule}")))
-            }
+            KindState::Forbidden(rule) => Some(Failure::stalled(
+                "Forbidden",
+                format!("the operator may not watch {kind}: {rule}"),
+            )),
         }
     }
 
@@ -248,7 +304,10 @@ impl Context {
     ) -> Result<(), Event> {
         let refused = |why: String| Event::warning("StatusNotWritten", why);
         let status = serde_json::to_value(status).map_err(|error| refused(error.to_string()))?;
-        let sent = self.writer.apply_status(kind, &key.0, &key.1, object.meta.uid, &status, manager).await;
+        let sent = self
+            .writer
+            .apply_status(kind, &key.0, &key.1, object.meta.uid, &status, manager)
+            .await;
         match sent {
             Ok(_) => Ok(()),
             Err(error) => {
@@ -262,11 +321,16 @@ impl Context {
     pub fn publish(&self, about: &About, events: &[Event]) {
         use kube::runtime::events::EventType;
         for event in events {
-            let type_ = if event.warning { EventType::Warning } else { EventType::Normal };
+            let type_ = if event.warning {
+                EventType::Warning
+            } else {
+                EventType::Normal
+            };
             tracing::info!(
                 namespace = about.namespace, kind = %about.kind, name = about.name, reason = event.reason, "{}", event.note
             );
-            self.events.publish(about, type_, &event.reason, &event.note, "Reconcile");
+            self.events
+                .publish(about, type_, &event.reason, &event.note, "Reconcile");
         }
     }
 }

@@ -29,7 +29,11 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
     if object.meta.deleting || !context.all_known() {
         return Outcome::Done(None);
     }
-    let subject = Subject { context: &context, key: &key, object: &object };
+    let subject = Subject {
+        context: &context,
+        key: &key,
+        object: &object,
+    };
     let (policy, status) = match subject.validated() {
         Ok(valid) => valid,
         Err((failure, status)) => return subject.reject(&failure, status).await,
@@ -43,7 +47,12 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
     let mut written = Written::default();
     let carried_through = subject.carry_out(&plan, &mut written).await; // I/O
     let observed = subject.observe(&policy, status); // what is stored now
-    let failures: Vec<Failure> = written.failures.iter().chain(carried_through.as_ref().err()).cloned().collect();
+    let failures: Vec<Failure> = written
+        .failures
+        .iter()
+        .chain(carried_through.as_ref().err())
+        .cloned()
+        .collect();
     let report = status::report(&policy, &observed, &plan, &failures, (context.clock)()); // pure
     let requeue = report.requeue;
     subject.tell(observed.status.as_ref(), report, written).await; // I/O
@@ -70,7 +79,9 @@ impl Subject<'_> {
             Body::Malformed(why) => return Err((invalid(why), None)),
             _ => return Err((invalid("it is no RoutePolicy"), None)),
         };
-        let (spec, status) = raw.route_policy().map_err(|error| (invalid(&error.to_string()), None))?;
+        let (spec, status) = raw
+            .route_policy()
+            .map_err(|error| (invalid(&error.to_string()), None))?;
         let info = validate::ObjectInfo {
             name: self.key.1.to_string(),
             namespace: self.key.0.to_string(),
@@ -98,7 +109,11 @@ impl Subject<'_> {
         let namespace = &*self.key.0;
         let kind = target_kind(&policy.route);
         let mut failures: BTreeMap<String, Failure> = BTreeMap::new();
-        let readiness = policy.versions.iter().map(|version| self.readiness(version, &mut failures)).collect();
+        let readiness = policy
+            .versions
+            .iter()
+            .map(|version| self.readiness(version, &mut failures))
+            .collect();
         let weights = policy
             .versions
             .iter()
@@ -120,7 +135,11 @@ impl Subject<'_> {
                 Some((child, name.to_string(), object.meta.clone()))
             })
             .collect();
-        let rival = if route.is_none() { self.rival(kind, policy) } else { None };
+        let rival = if route.is_none() {
+            self.rival(kind, policy)
+        } else {
+            None
+        };
         Observed {
             readiness,
             weights,
@@ -168,7 +187,10 @@ impl Subject<'_> {
         let mine = (self.object.meta.created, policy.name.clone());
         let rivals = self.context.wakeups.rivals(kind, self.key, policy.route.name());
         let claims = rivals.into_iter().filter_map(|name| {
-            let object = self.context.store.get(&KindRef::Known(Kind::RoutePolicy), &self.key.0, &name)?;
+            let object = self
+                .context
+                .store
+                .get(&KindRef::Known(Kind::RoutePolicy), &self.key.0, &name)?;
             Some((object.meta.created, name.to_string()))
         });
         claims.filter(|claim| *claim < mine).min().map(|(_, name)| name)
@@ -190,8 +212,16 @@ impl Subject<'_> {
         let verdicts = conditions::rejected(failure);
         let conditions = conditions::stamp(verdicts, &before.conditions, generation, (self.context.clock)());
         let events = conditions::transitions(&before.conditions, &conditions);
-        let status = RoutePolicyStatus { observed_generation: generation, conditions, ..before };
-        let report = status::Report { status, events, requeue: None };
+        let status = RoutePolicyStatus {
+            observed_generation: generation,
+            conditions,
+            ..before
+        };
+        let report = status::Report {
+            status,
+            events,
+            requeue: None,
+        };
         self.tell(old.as_ref(), report, Written::default()).await;
         Outcome::Done(None)
     }
@@ -203,7 +233,10 @@ impl Subject<'_> {
         if old != Some(&report.status) {
             let manager = managers::ROUTE_POLICY;
             let kind = Kind::RoutePolicy;
-            let sent = self.context.write_status(kind, self.key, self.object, &report.status, manager).await;
+            let sent = self
+                .context
+                .write_status(kind, self.key, self.object, &report.status, manager)
+                .await;
             if let Err(event) = sent {
                 events.push(event);
             }
@@ -221,11 +254,18 @@ impl Subject<'_> {
 /// What the policy is to be woken by.
 fn references(policy: &Policy) -> References {
     let resources = policy.versions.iter().flat_map(|version| &version.resources);
-    let mut objects: BTreeSet<(KindRef, String)> =
-        resources.map(|one| (KindRef::new(&one.api_version, &one.kind), one.name.clone())).collect();
-    let configs = policy.versions.iter().filter_map(|version| version.weight_config_map.clone());
+    let mut objects: BTreeSet<(KindRef, String)> = resources
+        .map(|one| (KindRef::new(&one.api_version, &one.kind), one.name.clone()))
+        .collect();
+    let configs = policy
+        .versions
+        .iter()
+        .filter_map(|version| version.weight_config_map.clone());
     objects.extend(configs.map(|name| (KindRef::Known(Kind::ConfigMap), name)));
-    References { objects, route: Some((target_kind(&policy.route), policy.route.name().to_owned())) }
+    References {
+        objects,
+        route: Some((target_kind(&policy.route), policy.route.name().to_owned())),
+    }
 }
 
 impl Context {

@@ -36,7 +36,11 @@ impl Wakeups {
         if change.kind == KindRef::Known(Kind::RoutePolicy) {
             self.wake_owners(store, [change.controller_before, change.controller_now]);
         }
-        let place = (change.kind.clone(), Arc::clone(&change.namespace), Arc::clone(&change.name));
+        let place = (
+            change.kind.clone(),
+            Arc::clone(&change.namespace),
+            Arc::clone(&change.name),
+        );
         self.wake_dependants(&place);
     }
 
@@ -79,7 +83,11 @@ impl Wakeups {
     /// The other policies that ask for the same route.
     pub fn rivals(&self, kind: Kind, policy: &Key, route: &str) -> Vec<Arc<str>> {
         let place = (KindRef::Known(kind), Arc::clone(&policy.0), Arc::from(route));
-        self.index().referrers(&place).filter(|name| **name != policy.1).cloned().collect()
+        self.index()
+            .referrers(&place)
+            .filter(|name| **name != policy.1)
+            .cloned()
+            .collect()
     }
 
     /// Wakes the Release when the object changes.

@@ -17,7 +17,12 @@ pub struct Written {
 impl Context {
     /// Applies an object unless it is in sync. `Err`: nothing more can be done now, try again.
     pub async fn write(&self, owner: &Key, desired: &Desired, written: &mut Written) -> Result<(), Failure> {
-        let Desired { kind, name, object, precondition } = desired;
+        let Desired {
+            kind,
+            name,
+            object,
+            precondition,
+        } = desired;
         let namespace = &*owner.0;
         let digest = ownership::digest_of_desired(object);
         if self.store.in_sync(*kind, namespace, name, digest) {
@@ -28,7 +33,11 @@ impl Context {
             return Ok(());
         }
         let drift = self.store.is_drift(*kind, namespace, name, digest);
-        match self.writer.apply(*kind, namespace, name, object, kind.manager(), *precondition).await {
+        match self
+            .writer
+            .apply(*kind, namespace, name, object, kind.manager(), *precondition)
+            .await
+        {
             Ok(applied) => {
                 self.rejections.remove(owner, *kind, name);
                 if applied.changed {
@@ -79,7 +88,12 @@ impl Context {
 
     /// Deletes an object. `Err`: try again.
     pub async fn remove(&self, owner: &Key, removal: &Removal) -> Result<(), Failure> {
-        let Removal { kind, name, uid, resource_version } = removal;
+        let Removal {
+            kind,
+            name,
+            uid,
+            resource_version,
+        } = removal;
         let result = self.writer.delete(*kind, &owner.0, name, *uid, *resource_version).await;
         match result {
             Ok(()) => {
@@ -93,5 +107,9 @@ impl Context {
 
 /// A failure that time or another event mends.
 pub fn transient(error: &Error, what: &str) -> Failure {
-    Failure { reason: error.category().to_owned(), message: format!("{what}: {error}"), stalled: false }
+    Failure {
+        reason: error.category().to_owned(),
+        message: format!("{what}: {error}"),
+        stalled: false,
+    }
 }

@@ -7,4 +7,5 @@ mod admission;
 mod crds;
 mod golden;
 mod objects;
+mod readiness_table;
 mod routes;

@@ -21,12 +21,22 @@ use RoutingStrategy::{BlueGreen, Canary, Mirror};
 type Version = (Tristate, i32, Option<usize>);
 
 fn version(index: usize, (_, weight, serves_for): Version) -> PolicyVersion {
-    let header = ValueMatch { type_: ValueMatchType::Exact, name: "traffic".to_owned(), value: "test".to_owned() };
-    let matches = vec![HttpRouteMatch { headers: vec![header], ..HttpRouteMatch::default() }];
+    let header = ValueMatch {
+        type_: ValueMatchType::Exact,
+        name: "traffic".to_owned(),
+        value: "test".to_owned(),
+    };
+    let matches = vec![HttpRouteMatch {
+        headers: vec![header],
+        ..HttpRouteMatch::default()
+    }];
     PolicyVersion {
         name: format!("web-{index}"),
         resources: Vec::new(),
-        backend: Backend { name: format!("web-{index}"), port: 80 },
+        backend: Backend {
+            name: format!("web-{index}"),
+            port: 80,
+        },
         weight,
         weight_config_map: None,
         matches: if index == 0 { Vec::new() } else { matches },
@@ -41,38 +51,77 @@ fn policy(strategy: RoutingStrategy, versions: &[Version], route: Target) -> Pol
         uid: Uid(7),
         generation: 1,
         strategy,
-        versions: versions.iter().enumerate().map(|(index, one)| version(index, *one)).collect(),
+        versions: versions
+            .iter()
+            .enumerate()
+            .map(|(index, one)| version(index, *one))
+            .collect(),
         route,
         suspend: false,
     }
 }
 
 fn meshes() -> [Target; 2] {
-    let parent = ParentRef { name: "web".to_owned(), kind: Some("Service".to_owned()), ..ParentRef::default() };
-    let http = HttpRouteTarget { parent_refs: vec![parent], ..HttpRouteTarget::default() };
-    let istio = VirtualServiceTarget { hosts: vec!["web".to_owned()], ..VirtualServiceTarget::default() };
-    [Target::HttpRoute("web".to_owned(), http), Target::VirtualService("web".to_owned(), istio)]
+    let parent = ParentRef {
+        name: "web".to_owned(),
+        kind: Some("Service".to_owned()),
+        ..ParentRef::default()
+    };
+    let http = HttpRouteTarget {
+        parent_refs: vec![parent],
+        ..HttpRouteTarget::default()
+    };
+    let istio = VirtualServiceTarget {
+        hosts: vec!["web".to_owned()],
+        ..VirtualServiceTarget::default()
+    };
+    [
+        Target::HttpRoute("web".to_owned(), http),
+        Target::VirtualService("web".to_owned(), istio),
+    ]
 }
 
 /// The route that follows, in words: `web-0:50 web-1:50`, `[web-1:100] web-0:100`, `web-0:100 +web-1:50`, `stays`.
 fn route(policy: &Policy, versions: &[Version], stored: Option<&StoredRoute>) -> (String, Option<StoredRoute>) {
-    let readiness: Vec<Readiness> =
-        versions.iter().map(|one| Readiness { ready: one.0, reason: "Test", message: String::new() }).collect();
-    let weights: Vec<InForce> =
-        versions.iter().map(|one| InForce { weight: one.1, source: WeightSource::Spec, bad: None }).collect();
-    let Some(intent) = intent::of(policy, &readiness, &weights, stored) else { return ("stays".to_owned(), None) };
+    let readiness: Vec<Readiness> = versions
+        .iter()
+        .map(|one| Readiness {
+            ready: one.0,
+            reason: "Test",
+            message: String::new(),
+        })
+        .collect();
+    let weights: Vec<InForce> = versions
+        .iter()
+        .map(|one| InForce {
+            weight: one.1,
+            source: WeightSource::Spec,
+            bad: None,
+        })
+        .collect();
+    let Some(intent) = intent::of(policy, &readiness, &weights, stored) else {
+        return ("stays".to_owned(), None);
+    };
     let mut object = routes::render(policy, &intent);
     object["metadata"]["uid"] = Uid(9).to_string().into();
     let kind = KindRef::Known(target_kind(&policy.route));
     let seen = view::read(&kind, &object.to_string()).expect("a route that is written can be read");
-    let Body::Route(stored) = seen.object.body else { panic!("it is a route") };
+    let Body::Route(stored) = seen.object.body else {
+        panic!("it is a route")
+    };
     (words(&stored), Some(*stored))
 }
 
 fn words(route: &StoredRoute) -> String {
     let rule = |rule: &iter8::model::observed::StoredRule| {
-        let answer = rule.backends.iter().map(|one| format!("{}:{}", one.service, one.weight));
-        let copies = rule.mirrors.iter().map(|one| format!("+{}:{}", one.service, one.weight));
+        let answer = rule
+            .backends
+            .iter()
+            .map(|one| format!("{}:{}", one.service, one.weight));
+        let copies = rule
+            .mirrors
+            .iter()
+            .map(|one| format!("+{}:{}", one.service, one.weight));
         let all = answer.chain(copies).collect::<Vec<_>>().join(" ");
         if rule.matched { format!("[{all}]") } else { all }
     };
@@ -110,82 +159,104 @@ fn check(strategy: RoutingStrategy, rows: &[(Option<(Tristate, Tristate)>, (Tris
 
 #[test]
 fn blue_green_shares_requests_among_the_versions_that_are_ready() {
-    check(BlueGreen, &[
-        (None, (True, True), "web-0:30 web-1:70"),
-        (None, (True, False), "web-0:100"),
-        (None, (True, Unknown), "web-0:100"),
-        (None, (False, True), "web-1:100"),
-        (None, (Unknown, True), "web-1:100"),
-        (None, (False, False), "stays"),
-        (None, (Unknown, Unknown), "stays"),
-        (Some((True, True)), (True, True), "web-0:30 web-1:70"),
-        (Some((True, True)), (True, False), "web-0:100"),
-        (Some((True, True)), (True, Unknown), "web-0:30 web-1:70"),
-        (Some((True, True)), (Unknown, True), "web-0:30 web-1:70"),
-        (Some((True, True)), (Unknown, Unknown), "web-0:30 web-1:70"),
-        (Some((True, True)), (False, True), "web-1:100"),
-        (Some((True, True)), (False, Unknown), "web-1:100"),
-        (Some((True, True)), (False, False), "stays"),
-        (Some((True, False)), (True, Unknown), "web-0:100"),
-        (Some((True, False)), (False, Unknown), "stays"),
-        (Some((True, False)), (False, True), "web-1:100"),
-    ]);
+    check(
+        BlueGreen,
+        &[
+            (None, (True, True), "web-0:30 web-1:70"),
+            (None, (True, False), "web-0:100"),
+            (None, (True, Unknown), "web-0:100"),
+            (None, (False, True), "web-1:100"),
+            (None, (Unknown, True), "web-1:100"),
+            (None, (False, False), "stays"),
+            (None, (Unknown, Unknown), "stays"),
+            (Some((True, True)), (True, True), "web-0:30 web-1:70"),
+            (Some((True, True)), (True, False), "web-0:100"),
+            (Some((True, True)), (True, Unknown), "web-0:30 web-1:70"),
+            (Some((True, True)), (Unknown, True), "web-0:30 web-1:70"),
+            (Some((True, True)), (Unknown, Unknown), "web-0:30 web-1:70"),
+            (Some((True, True)), (False, True), "web-1:100"),
+            (Some((True, True)), (False, Unknown), "web-1:100"),
+            (Some((True, True)), (False, False), "stays"),
+            (Some((True, False)), (True, Unknown), "web-0:100"),
+            (Some((True, False)), (False, Unknown), "stays"),
+            (Some((True, False)), (False, True), "web-1:100"),
+        ],
+    );
 }
 
 #[test]
 fn canary_gives_the_candidate_its_matches_and_the_primary_all_else() {
-    check(Canary, &[
-        (None, (True, True), "[web-1:100] web-0:100"),
-        (None, (True, False), "web-0:100"),
-        (None, (True, Unknown), "web-0:100"),
-        (None, (False, True), "stays"),
-        (None, (Unknown, True), "stays"),
-        (None, (False, False), "stays"),
-        (Some((True, True)), (True, False), "web-0:100"),
-        (Some((True, True)), (True, Unknown), "[web-1:100] web-0:100"),
-        (Some((True, True)), (Unknown, True), "[web-1:100] web-0:100"),
-        (Some((True, True)), (False, True), "[web-1:100] web-0:100"),
-        (Some((True, True)), (False, False), "web-0:100"),
-        (Some((True, False)), (False, False), "web-0:100"),
-    ]);
+    check(
+        Canary,
+        &[
+            (None, (True, True), "[web-1:100] web-0:100"),
+            (None, (True, False), "web-0:100"),
+            (None, (True, Unknown), "web-0:100"),
+            (None, (False, True), "stays"),
+            (None, (Unknown, True), "stays"),
+            (None, (False, False), "stays"),
+            (Some((True, True)), (True, False), "web-0:100"),
+            (Some((True, True)), (True, Unknown), "[web-1:100] web-0:100"),
+            (Some((True, True)), (Unknown, True), "[web-1:100] web-0:100"),
+            (Some((True, True)), (False, True), "[web-1:100] web-0:100"),
+            (Some((True, True)), (False, False), "web-0:100"),
+            (Some((True, False)), (False, False), "web-0:100"),
+        ],
+    );
 }
 
 #[test]
 fn mirror_lets_the_primary_answer_and_the_candidate_get_copies() {
-    check(Mirror, &[
-        (None, (True, True), "web-0:100 +web-1:70"),
-        (None, (True, False), "web-0:100"),
-        (None, (True, Unknown), "web-0:100"),
-        (None, (False, True), "stays"),
-        (None, (False, False), "stays"),
-        (Some((True, True)), (True, False), "web-0:100"),
-        (Some((True, True)), (True, Unknown), "web-0:100 +web-1:70"),
-        (Some((True, True)), (Unknown, True), "web-0:100 +web-1:70"),
-        (Some((True, True)), (False, True), "web-0:100 +web-1:70"),
-        (Some((True, True)), (False, False), "web-0:100"),
-    ]);
+    check(
+        Mirror,
+        &[
+            (None, (True, True), "web-0:100 +web-1:70"),
+            (None, (True, False), "web-0:100"),
+            (None, (True, Unknown), "web-0:100"),
+            (None, (False, True), "stays"),
+            (None, (False, False), "stays"),
+            (Some((True, True)), (True, False), "web-0:100"),
+            (Some((True, True)), (True, Unknown), "web-0:100 +web-1:70"),
+            (Some((True, True)), (Unknown, True), "web-0:100 +web-1:70"),
+            (Some((True, True)), (False, True), "web-0:100 +web-1:70"),
+            (Some((True, True)), (False, False), "web-0:100"),
+        ],
+    );
 }
 
 #[test]
 fn a_weight_of_zero_means_zero() {
     assert_eq!(says(BlueGreen, None, &[v(True, 0), v(True, 100)]), "web-1:100");
-    assert_eq!(says(BlueGreen, None, &[v(True, 50), v(True, 0), v(True, 50)]), "web-0:50 web-2:50");
+    assert_eq!(
+        says(BlueGreen, None, &[v(True, 50), v(True, 0), v(True, 50)]),
+        "web-0:50 web-2:50"
+    );
     assert_eq!(says(Mirror, None, &[v(True, 50), v(True, 0)]), "web-0:100");
 }
 
 #[test]
 fn with_all_weights_zero_the_primary_gets_all_and_without_it_the_candidates_share_equally() {
     assert_eq!(says(BlueGreen, None, &[v(True, 0), v(True, 0)]), "web-0:100");
-    assert_eq!(says(BlueGreen, None, &[v(False, 0), v(True, 0), v(True, 0)]), "web-1:50 web-2:50");
+    assert_eq!(
+        says(BlueGreen, None, &[v(False, 0), v(True, 0), v(True, 0)]),
+        "web-1:50 web-2:50"
+    );
     let before = [v(True, 0), v(True, 100)];
-    assert_eq!(says(BlueGreen, Some(&before), &[v(True, 0), v(False, 100)]), "web-0:100", "0/100 and the 100 fails");
+    assert_eq!(
+        says(BlueGreen, Some(&before), &[v(True, 0), v(False, 100)]),
+        "web-0:100",
+        "0/100 and the 100 fails"
+    );
 }
 
 #[test]
 fn a_stand_in_gets_the_place_of_the_version_that_it_serves_for_beside_its_own() {
     let stand_in = (True, 70, Some(0));
     assert_eq!(says(BlueGreen, None, &[v(True, 30), stand_in]), "web-1:100");
-    assert_eq!(says(BlueGreen, None, &[v(True, 30), stand_in, v(True, 50)]), "web-1:67 web-2:33");
+    assert_eq!(
+        says(BlueGreen, None, &[v(True, 30), stand_in, v(True, 50)]),
+        "web-1:67 web-2:33"
+    );
     assert_eq!(says(Canary, None, &[v(True, 30), stand_in]), "[web-1:100] web-1:100");
     assert_eq!(says(Mirror, None, &[v(True, 30), stand_in]), "web-1:100");
 }

@@ -56,7 +56,11 @@ impl Table {
         index: &mut Index,
     ) -> Option<Change> {
         // Our own write is no part of the list that runs: the list may have been made before or after it.
-        let round = if written { self.round.wrapping_sub(1) } else { self.round };
+        let round = if written {
+            self.round.wrapping_sub(1)
+        } else {
+            self.round
+        };
         let namespace = index.namespace(&seen.namespace);
         let objects = self.namespaces.entry(Arc::clone(&namespace)).or_default();
         let Some((name, _)) = objects.get_key_value(&*seen.name) else {

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::{deployment, service};
-use crate::model::{FieldError, Refusal};
 use crate::model::release::{Release, Version};
+use crate::model::{FieldError, Refusal};
 
 /// What is wrong with the objects that the Release is made into: a Service that does not select its own pods
 /// (reason `SelectorMismatch`), a number of replicas that is none.

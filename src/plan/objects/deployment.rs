@@ -17,7 +17,7 @@ const REPLICAS: &str = "replicas";
 /// The Deployment, with `spec.replicas` only when they are given.
 pub fn deployment(release: &Release, version: &Version, replicas: Option<i32>) -> Value {
     let mut spec = merged_spec(version);
-    let digest = template::digest(spec.get("template").unwrap_or(&Value::Null), &version.name);
+    let digest = digest_of(&spec, version);
     if let Some(replicas) = replicas {
         spec.insert(REPLICAS.to_owned(), replicas.into());
     }
@@ -39,6 +39,28 @@ pub fn replicas(version: &Version) -> Option<i32> {
 /// `deploymentSpecification.spec.replicas`, as it is written.
 pub(super) fn specified_replicas(version: &Version) -> Option<&Value> {
     version.deployment_specification.as_ref()?.spec.get(REPLICAS)
+}
+
+/// Annotation `iter8.tools/template` of the Deployment that the version asks for.
+pub fn template_digest(version: &Version) -> String {
+    digest_of(&merged_spec(version), version)
+}
+
+/// Images of the containers that the version asks for, in their order.
+pub fn images(version: &Version) -> Vec<Box<str>> {
+    let spec = merged_spec(version);
+    let containers = spec
+        .get("template")
+        .and_then(|template| template.pointer("/spec/containers"));
+    let containers = containers.and_then(Value::as_array).into_iter().flatten();
+    containers
+        .filter_map(|container| container.get("image").and_then(Value::as_str))
+        .map(Box::from)
+        .collect()
+}
+
+fn digest_of(spec: &Map<String, Value>, version: &Version) -> String {
+    template::digest(spec.get("template").unwrap_or(&Value::Null), &version.name)
 }
 
 /// `spec` without `replicas`: what is generated, with the specification merged over it.

@@ -12,7 +12,7 @@ mod weight_config;
 
 pub use application::application_service;
 pub use check::validate_built;
-pub use deployment::{deployment, replicas};
+pub use deployment::{deployment, images, replicas, template_digest};
 pub use policy::{policy_entry, route_policy};
 pub use service::{backend_port, service};
 pub use weight_config::{weight_config, weight_config_needed};

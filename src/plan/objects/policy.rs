@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use super::{application_metadata, backend_port, weight_config_needed};
-use crate::model::names;
 use crate::api::release::{Environment, Strategy};
 use crate::api::route_policy::{
     Backend, HttpRouteTarget, ParentRef, PolicyVersion, ResourceRef, RoutePolicySpec, RouteTarget, RoutingStrategy,
@@ -11,6 +10,7 @@ use crate::api::route_policy::{
 };
 use crate::mesh::gateway;
 use crate::model::kind::Kind;
+use crate::model::names;
 use crate::model::release::{GatewayRef, Release, Version};
 use crate::plan::CLUSTER_DOMAIN;
 use crate::plan::metadata::object;

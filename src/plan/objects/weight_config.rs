@@ -6,8 +6,8 @@ use super::version_metadata;
 use crate::api::annotations;
 use crate::api::release::Strategy;
 use crate::model::kind::Kind;
-use crate::model::release::{Release, Version};
 use crate::model::names;
+use crate::model::release::{Release, Version};
 use crate::plan::metadata::object;
 
 /// The `ConfigMap`. `weight` is what annotation `iter8.tools/weight` is to be, `None` where it is another manager's: to

@@ -19,7 +19,9 @@ pub fn plan(release: &Release, observed: &Observed, plan: &mut Plan) -> bool {
     if plan.failures.iter().any(|failure| failure.reason == "NameConflict") {
         return false;
     }
-    let Some(object) = objects::route_policy(release, entries(release, observed, plan)) else { return true };
+    let Some(object) = objects::route_policy(release, entries(release, observed, plan)) else {
+        return true;
+    };
     let unchanged = observed.policy.as_ref().is_some_and(|policy| is_same(policy, &object));
     match precondition(release, observed) {
         Ok(precondition) => {

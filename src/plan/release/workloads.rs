@@ -28,7 +28,7 @@ pub struct Built {
 pub fn build(release: &Release) -> Vec<Built> {
     let build = |version: &Version| Built {
         template: objects::template_digest(version),
-        images: objects::images(version).into_iter().map(String::into_boxed_str).collect(),
+        images: objects::images(version),
         replicas: objects::replicas(version),
     };
     release.versions.iter().map(build).collect()
