@@ -58,11 +58,12 @@ impl Task {
                 Some(403) => {
                     follow = None;
                     let rule = format!("allow list, watch on {}", self.resource_name());
-                    tracing::warn!(kind = %self.kind, rule, "kind is forbidden");
                     self.set_state(KindState::Forbidden(rule.into()));
                     pause.after_failure().await;
                 }
                 Some(410) => pause.after_failure().await,
+                // Storage of a new CRD is not ready at once.
+                Some(429) if Instant::now() < self.look_until => tokio::time::sleep(LOOK_EVERY).await,
                 _ => {
                     tracing::warn!(kind = %self.kind, %failure, "watch broke off");
                     pause.after_failure().await;
@@ -119,6 +120,9 @@ impl Task {
     }
 
     fn set_state(&self, state: KindState) {
+        if self.store.synced(&self.kind) != state {
+            tracing::warn!(kind = %self.kind, ?state, "kind cannot be watched");
+        }
         self.store.set_state(&self.kind, self.session, state);
     }
 
