@@ -21,6 +21,9 @@ const BECOMES_SERVED: Duration = Duration::from_secs(30);
 /// How often to look for it meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// A kind that was there is missing when it was not found this often in a row.
+const GONE_AFTER: u32 = 4;
+
 pub(super) struct Task {
     pub(super) client: Client,
     pub(super) store: Arc<Store>,
@@ -37,9 +40,11 @@ impl Task {
     pub(super) async fn run(mut self) {
         let mut pause = Pause::default();
         let mut follow = None;
+        let mut absences = 0;
         loop {
             let failure = match self.follow_on(&mut follow).await {
                 Ok(()) => {
+                    absences = 0;
                     pause.after_success().await;
                     continue;
                 }
@@ -48,6 +53,16 @@ impl Task {
             match failure.code() {
                 Some(404) => {
                     follow = None;
+                    absences += 1;
+                    // One API server of several may know a CRD later than the others: a kind that was there is looked
+                    // for again before its objects are given up.
+                    if self.store.synced(&self.kind) == KindState::Synced {
+                        self.look_until = Instant::now() + BECOMES_SERVED;
+                        if absences < GONE_AFTER {
+                            tokio::time::sleep(LOOK_EVERY).await;
+                            continue;
+                        }
+                    }
                     self.set_state(KindState::Missing);
                     if Instant::now() < self.look_until {
                         tokio::time::sleep(LOOK_EVERY).await;
