@@ -175,7 +175,9 @@ impl Store {
         let table = inner.tables.get(&KindRef::Known(kind));
         let entry = table.and_then(|table| table.get(namespace, name));
         entry.is_some_and(|entry| {
-            entry.applied.is_some_and(|(applied, left)| applied == desired && left != entry.object.meta.digest)
+            entry
+                .applied
+                .is_some_and(|(applied, left)| applied == desired && left != entry.object.meta.digest)
         })
     }
 

@@ -37,6 +37,7 @@ fn metadata_is_kept_with_the_controller_only() {
     let owner = "11111111-1f2a-4c3d-9e8f-00112233aabb";
     let object = json!({ "metadata": {
         "generation": 3,
+        "creationTimestamp": "1970-01-01T00:01:00Z",
         "deletionTimestamp": "2026-01-01T00:00:00Z",
         "ownerReferences": [{ "uid": UID }, { "uid": owner, "controller": true }],
         "labels": { "iter8.tools/release": "web" },
@@ -47,6 +48,7 @@ fn metadata_is_kept_with_the_controller_only() {
         uid: Uid::parse(UID).unwrap(),
         resource_version: 42,
         generation: 3,
+        created: 60,
         deleting: true,
         controller: Uid::parse(owner),
         adoptable_by: None,
