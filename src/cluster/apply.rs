@@ -71,6 +71,7 @@ impl Writer {
         let place = Place { kind, namespace, name };
         let force = precondition != Precondition::Absent;
         let body = with_precondition(object.clone(), precondition);
+        let before = self.version(place);
         let sent = self.patch(place, &body, manager, force, None).await;
         let answer = match (sent, precondition) {
             (Err(Error::Conflict(message)), Precondition::Absent) => return Err(Error::NameConflict(message)),
@@ -79,7 +80,7 @@ impl Writer {
         if precondition == Precondition::Absent && !answer.created {
             self.withdraw_from_strangers(place, &answer.text, manager).await?;
         }
-        self.take_in(place, &answer, desired)
+        self.take_in(place, &answer, desired, before)
     }
 
     /// Applies a status as `manager`, with force. Never creates an object.
@@ -93,10 +94,10 @@ impl Writer {
         manager: &str,
     ) -> Result<Applied, Error> {
         let place = Place { kind, namespace, name };
-        let mut body = place.bare(uid);
-        body["status"] = status.clone();
+        let body = with(place.bare(uid), "status", status.clone());
+        let before = self.version(place);
         let answer = self.patch(place, &body, manager, true, Some("status")).await?;
-        self.take_in(place, &answer, None)
+        self.take_in(place, &answer, None, before)
     }
 
     /// Sets a Deployment's `spec.replicas` alone, by a manager of its own, if it has this uid and resourceVersion.
@@ -110,10 +111,10 @@ impl Writer {
     ) -> Result<Applied, Error> {
         let kind = Kind::Deployment;
         let place = Place { kind, namespace, name };
-        let mut body = with_precondition(place.bare(uid), Precondition::UidAndVersion(uid, resource_version));
-        body["spec"] = json!({ "replicas": replicas });
+        let body = with(place.bare(uid), "spec", json!({ "replicas": replicas }));
+        let body = with_precondition(body, Precondition::UidAndVersion(uid, resource_version));
         let answer = self.patch(place, &body, managers::RELEASE_SCALE, true, None).await?;
-        self.take_in(place, &answer, None)
+        self.take_in(place, &answer, None, Some(resource_version))
     }
 
     /// Deletes an object and, in the background, its dependants, if it has this uid and resourceVersion.
@@ -139,7 +140,7 @@ impl Writer {
         let request = place.requests().delete(name, &params);
         let request = request.map_err(|e| Error::Invalid(e.to_string()))?;
         match self.send(place, "delete", request).await {
-            Ok(_) | Err(Error::Gone(_)) => {
+            Ok(_) | Err(Error::Gone(_) | Error::KindMissing(_)) => {
                 self.store.mark_deleting(kind, namespace, name, uid);
                 Ok(())
             }
@@ -194,20 +195,33 @@ impl Writer {
         send(&self.client, sent, request, limit).await
     }
 
-    /// Puts an answer into the store.
-    fn take_in(&self, place: Place<'_>, answer: &Answer, desired: Option<u64>) -> Result<Applied, Error> {
+    /// The resourceVersion that the store has. Asked before a write: its event may come before its answer.
+    fn version(&self, place: Place<'_>) -> Option<u64> {
+        let object = self
+            .store
+            .get(&KindRef::Known(place.kind), place.namespace, place.name)?;
+        Some(object.meta.resource_version)
+    }
+
+    /// Puts an answer into the store; `before` is the resourceVersion before the write.
+    fn take_in(
+        &self,
+        place: Place<'_>,
+        answer: &Answer,
+        desired: Option<u64>,
+        before: Option<u64>,
+    ) -> Result<Applied, Error> {
         let kind = KindRef::Known(place.kind);
         let seen: Seen = view::read(&kind, &answer.text).ok_or_else(|| Error::Transient {
             retry_after: None,
             message: format!("the answer to an apply of {} {} cannot be read", place.kind, place.name),
         })?;
-        let before = self.store.get(&kind, place.namespace, place.name);
         let meta = &seen.object.meta;
         let applied = Applied {
             uid: meta.uid,
             generation: meta.generation,
             resource_version: meta.resource_version,
-            changed: before.is_none_or(|old| old.meta.resource_version != meta.resource_version),
+            changed: before != Some(meta.resource_version),
             created: answer.created,
         };
         self.store.write_through(place.kind, seen, desired);
@@ -239,13 +253,23 @@ impl Place<'_> {
 }
 
 fn with_precondition(mut object: Value, precondition: Precondition) -> Value {
-    match precondition {
-        Precondition::Absent => {}
-        Precondition::Uid(uid) => object["metadata"]["uid"] = uid.to_string().into(),
-        Precondition::UidAndVersion(uid, version) => {
-            object["metadata"]["uid"] = uid.to_string().into();
-            object["metadata"]["resourceVersion"] = version.to_string().into();
+    let (uid, version) = match precondition {
+        Precondition::Absent => return object,
+        Precondition::Uid(uid) => (uid, None),
+        Precondition::UidAndVersion(uid, version) => (uid, Some(version)),
+    };
+    if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
+        metadata.insert("uid".to_owned(), uid.to_string().into());
+        if let Some(version) = version {
+            metadata.insert("resourceVersion".to_owned(), version.to_string().into());
         }
+    }
+    object
+}
+
+fn with(mut object: Value, key: &str, value: Value) -> Value {
+    if let Value::Object(fields) = &mut object {
+        fields.insert(key.to_owned(), value);
     }
     object
 }

@@ -1,6 +1,6 @@
 //! The entries of one kind, and the indexes over all kinds.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::{Change, KindState, Seen};
@@ -202,7 +202,7 @@ fn gone(kind: &KindRef, namespace: Arc<str>, name: Arc<str>, entry: &Entry) -> C
 /// Children by the uid of their controller, our own kinds by uid, and one copy of each namespace's name.
 #[derive(Default)]
 pub(super) struct Index {
-    namespaces: HashMap<Arc<str>, ()>,
+    namespaces: HashSet<Arc<str>>,
     children: HashMap<Uid, Vec<Place>>,
     owners: HashMap<Uid, Place>,
 }
@@ -230,11 +230,11 @@ impl Index {
 
     /// The one copy of a namespace's name. Kept for good: there are few.
     fn namespace(&mut self, namespace: &str) -> Arc<str> {
-        if let Some((known, ())) = self.namespaces.get_key_value(namespace) {
+        if let Some(known) = self.namespaces.get(namespace) {
             return Arc::clone(known);
         }
         let new: Arc<str> = namespace.into();
-        self.namespaces.insert(Arc::clone(&new), ());
+        self.namespaces.insert(Arc::clone(&new));
         new
     }
 

@@ -198,7 +198,7 @@ pub(super) fn http_route(object: &Value) -> serde_json::Result<StoredRoute> {
         .and_then(Value::as_str)
         .unwrap_or_default();
     Ok(StoredRoute {
-        rules: spec.rules.into_iter().map(gateway_rule).collect(),
+        rules: spec.rules.iter().map(gateway_rule).collect(),
         parents: status
             .parents
             .into_iter()
@@ -207,7 +207,7 @@ pub(super) fn http_route(object: &Value) -> serde_json::Result<StoredRoute> {
     })
 }
 
-fn gateway_rule(rule: gateway::Rule) -> StoredRule {
+fn gateway_rule(rule: &gateway::Rule) -> StoredRule {
     let below = rule.backend_refs.iter().flat_map(|backend| &backend.filters);
     let mirrors = rule
         .filters

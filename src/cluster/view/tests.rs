@@ -278,7 +278,7 @@ fn a_body_of_an_unexpected_form_keeps_its_metadata() {
 
 #[test]
 fn nesting_too_deep_for_a_parser_keeps_the_metadata() {
-    let deep = format!("{}{}", r#"{"a":"#.repeat(300), format!("1{}", "}".repeat(300)));
+    let deep = format!("{}1{}", r#"{"a":"#.repeat(300), "}".repeat(300));
     let text = format!(r#"{{"metadata":{{"name":"web","uid":"{UID}","resourceVersion":"42"}},"spec":{deep}}}"#);
     let read = read(&KindRef::Known(Kind::Release), &text).unwrap();
     assert_eq!(read.object.meta.resource_version, 42);

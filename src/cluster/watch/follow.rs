@@ -8,8 +8,8 @@ use std::time::Duration;
 use futures::StreamExt;
 use kube::Client;
 use kube::api::{ListParams, WatchEvent, WatchParams};
-use kube::core::Request;
 use kube::core::metadata::ListMeta;
+use kube::core::{Request, Status};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -49,22 +49,31 @@ pub(super) struct Follow {
 /// Why a step ended otherwise than in time.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
-    /// The server's refusal, or the connection.
+    /// The connection, or an answer that cannot be read.
     #[error(transparent)]
-    Kube(#[from] kube::Error),
-    /// An error within a watch.
-    #[error("{0}")]
-    Status(Box<kube::core::Status>),
+    Kube(kube::Error),
+    /// The server's refusal.
+    #[error("{}", .0.message)]
+    Status(Box<Status>),
     /// Nothing came for too long.
     #[error("no answer in time")]
     Silence,
+}
+
+impl From<kube::Error> for Failure {
+    fn from(error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) => Self::Status(status),
+            other => Self::Kube(other),
+        }
+    }
 }
 
 impl Failure {
     /// The HTTP status code, if the server answered.
     pub(super) fn code(&self) -> Option<u16> {
         match self {
-            Self::Kube(kube::Error::Api(status)) | Self::Status(status) => Some(status.code),
+            Self::Status(status) => Some(status.code),
             _ => None,
         }
     }
@@ -106,20 +115,15 @@ impl Follow {
             None if self.streaming => self.watch("", true, sink).await,
             None => self.list(sink).await,
         };
-        if let Err(failure) = &result {
-            match failure.code() {
-                Some(410) => self.resource_version = None,
-                // A server without streaming lists refuses them.
-                Some(400 | 422) if self.resource_version.is_none() => self.streaming = false,
-                None if self.resource_version.is_none() && matches!(failure, Failure::Silence) => {
-                    self.streaming = !self.streaming;
-                }
-                _ => {}
-            }
-            // Text that is no JSON object would be sent again and again.
-            if matches!(failure, Failure::Kube(kube::Error::SerdeError(_))) {
-                self.resource_version = None;
-            }
+        let listing = self.resource_version.is_none();
+        match &result {
+            // A server without streaming lists refuses them, or never says that the list is done.
+            Err(Failure::Status(status)) if listing && matches!(status.code, 400 | 422) => self.streaming = false,
+            Err(Failure::Silence) if listing => self.streaming = !self.streaming,
+            // The server has forgotten that place, or would send the same unreadable text again.
+            Err(Failure::Status(status)) if status.code == 410 => self.start_over(),
+            Err(Failure::Kube(kube::Error::SerdeError(_))) => self.start_over(),
+            _ => {}
         }
         result
     }
@@ -226,3 +230,6 @@ impl Follow {
 fn number(version: &str) -> u64 {
     version.parse().unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,6 +21,9 @@ const BECOMES_SERVED: Duration = Duration::from_secs(30);
 /// How often to look for it meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// A kind that was there is missing when it was not found this often in a row.
+const GONE_AFTER: u32 = 4;
+
 pub(super) struct Task {
     pub(super) client: Client,
     pub(super) store: Arc<Store>,
@@ -37,9 +40,11 @@ impl Task {
     pub(super) async fn run(mut self) {
         let mut pause = Pause::default();
         let mut follow = None;
+        let mut absences = 0;
         loop {
             let failure = match self.follow_on(&mut follow).await {
                 Ok(()) => {
+                    absences = 0;
                     pause.after_success().await;
                     continue;
                 }
@@ -48,6 +53,16 @@ impl Task {
             match failure.code() {
                 Some(404) => {
                     follow = None;
+                    absences += 1;
+                    // One API server of several may know a CRD later than the others: a kind that was there is looked
+                    // for again before its objects are given up.
+                    if self.store.synced(&self.kind) == KindState::Synced {
+                        self.look_until = Instant::now() + BECOMES_SERVED;
+                        if absences < GONE_AFTER {
+                            tokio::time::sleep(LOOK_EVERY).await;
+                            continue;
+                        }
+                    }
                     self.set_state(KindState::Missing);
                     if Instant::now() < self.look_until {
                         tokio::time::sleep(LOOK_EVERY).await;
@@ -58,11 +73,12 @@ impl Task {
                 Some(403) => {
                     follow = None;
                     let rule = format!("allow list, watch on {}", self.resource_name());
-                    tracing::warn!(kind = %self.kind, rule, "kind is forbidden");
                     self.set_state(KindState::Forbidden(rule.into()));
                     pause.after_failure().await;
                 }
                 Some(410) => pause.after_failure().await,
+                // Storage of a new CRD is not ready at once.
+                Some(429) if Instant::now() < self.look_until => tokio::time::sleep(LOOK_EVERY).await,
                 _ => {
                     tracing::warn!(kind = %self.kind, %failure, "watch broke off");
                     pause.after_failure().await;
@@ -119,6 +135,9 @@ impl Task {
     }
 
     fn set_state(&self, state: KindState) {
+        if self.store.synced(&self.kind) != state {
+            tracing::warn!(kind = %self.kind, ?state, "kind cannot be watched");
+        }
         self.store.set_state(&self.kind, self.session, state);
     }
 

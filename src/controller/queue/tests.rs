@@ -62,7 +62,7 @@ async fn the_earliest_time_counts() {
 #[tokio::test(start_paused = true)]
 async fn an_earlier_time_wakes_a_worker_that_waits_for_a_later_one() {
     let queue = Queue::new();
-    queue.add_after("late", Duration::from_secs(60));
+    queue.add_after("late", Duration::from_mins(1));
     let worker = tokio::spawn({
         let queue = queue.clone();
         async move { queue.next().await }

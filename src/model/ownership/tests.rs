@@ -20,6 +20,7 @@ fn same(desired: &Value, object: Value, fields: &Value) -> bool {
 }
 
 #[test]
+#[allow(clippy::too_many_lines)] // a table
 fn what_we_applied_and_nobody_changed_has_the_digest_of_the_desired_object() {
     let table = [
         (

@@ -1,0 +1,166 @@
+use super::*;
+use crate::cluster::resource::Resource;
+use crate::model::kind::Kind;
+use std::sync::{Arc, Mutex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+/// An API server on loopback that gives these answers (code, body), one for each request, and notes the requests.
+async fn server(answers: Vec<(u16, String)>) -> (Follow, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+    let requests = Arc::clone(&asked);
+    tokio::spawn(async move {
+        for (code, body) in answers {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut buffer = vec![0; 8192];
+            let length = stream.read(&mut buffer).await.unwrap();
+            let text = String::from_utf8_lossy(&buffer[..length]);
+            let line = text.lines().next().unwrap().to_owned();
+            requests.lock().unwrap().push(line);
+            let head = format!(
+                "HTTP/1.1 {code} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                body.len()
+            );
+            stream.write_all((head + &body).as_bytes()).await.unwrap();
+        }
+    });
+    let config = kube::Config::new(format!("http://{address}").parse().unwrap());
+    let client = crate::cluster::client::with(config).unwrap();
+    (
+        Follow::new(client, Resource::from(Kind::Service).requests(None), false),
+        asked,
+    )
+}
+
+fn object(name: &str, version: u32) -> String {
+    format!(r#"{{"metadata":{{"name":"{name}","resourceVersion":"{version}"}}}}"#)
+}
+
+fn event(type_: &str, object: &str) -> String {
+    format!("{{\"type\":\"{type_}\",\"object\":{object}}}\n")
+}
+
+fn list_is_done(version: u32) -> String {
+    let annotations = r#"{"k8s.io/initial-events-end":"true"}"#;
+    let metadata = format!(r#"{{"resourceVersion":"{version}","annotations":{annotations}}}"#);
+    event(
+        "BOOKMARK",
+        &format!(r#"{{"apiVersion":"v1","kind":"Service","metadata":{metadata}}}"#),
+    )
+}
+
+fn status(code: u16) -> String {
+    format!(r#"{{"kind":"Status","apiVersion":"v1","status":"Failure","message":"no","code":{code}}}"#)
+}
+
+/// One step; what it brought, and whether it failed with which code.
+async fn step(follow: &mut Follow) -> (String, Result<(), Option<u16>>) {
+    let mut told = Vec::new();
+    let name = |text: &str| {
+        let value: serde_json::Value = serde_json::from_str(text).unwrap();
+        value["metadata"]["name"].as_str().unwrap().to_owned()
+    };
+    let result = follow
+        .step(&mut |event| {
+            told.push(match event {
+                Event::Begin => "begin".to_owned(),
+                Event::Apply(text) => name(text),
+                Event::Delete(text) => format!("-{}", name(text)),
+                Event::Done(version) => format!("done@{version}"),
+            });
+        })
+        .await;
+    (told.join(" "), result.map_err(|failure| failure.code()))
+}
+
+#[tokio::test]
+async fn a_streaming_list_asks_for_what_is_newest_and_goes_on_as_a_watch() {
+    let stream = [
+        event("ADDED", &object("a", 5)),
+        list_is_done(7),
+        event("MODIFIED", &object("a", 8)),
+        event("DELETED", &object("a", 9)),
+    ];
+    let (mut follow, asked) = server(vec![(200, stream.concat()), (200, String::new())]).await;
+    assert_eq!(step(&mut follow).await, ("begin a done@7 a -a".to_owned(), Ok(())));
+    assert_eq!(step(&mut follow).await, (String::new(), Ok(())));
+    let asked = asked.lock().unwrap();
+    assert!(asked[0].contains("sendInitialEvents=true"), "{asked:?}");
+    assert!(asked[0].ends_with("resourceVersion= HTTP/1.1"), "{asked:?}");
+    assert!(asked[1].ends_with("resourceVersion=9 HTTP/1.1"), "{asked:?}");
+    assert!(!asked[1].contains("sendInitialEvents"), "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_server_without_streaming_lists_is_listed_in_pages() {
+    let page = |next: &str, item: &str| {
+        format!(r#"{{"metadata":{{"resourceVersion":"7","continue":"{next}"}},"items":[{item}]}}"#)
+    };
+    let pages = [page("more", &object("a", 5)), page("", &object("b", 6))];
+    let [first, second] = pages;
+    let answers = vec![
+        (422, status(422)),
+        (200, first),
+        (200, second),
+        (200, event("ADDED", &object("c", 8))),
+    ];
+    let (mut follow, asked) = server(answers).await;
+    assert_eq!(step(&mut follow).await, (String::new(), Err(Some(422))));
+    assert_eq!(step(&mut follow).await, ("begin a b done@7".to_owned(), Ok(())));
+    assert_eq!(step(&mut follow).await, ("c".to_owned(), Ok(())));
+    let asked = asked.lock().unwrap();
+    assert!(
+        asked[1].contains("limit=100") && !asked[1].contains("resourceVersion"),
+        "{asked:?}"
+    );
+    assert!(asked[2].contains("continue=more"), "{asked:?}");
+    assert!(asked[3].ends_with("resourceVersion=7 HTTP/1.1"), "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_place_that_the_server_has_forgotten_is_listed_anew() {
+    let gone = event("ERROR", &status(410));
+    let answers = vec![(200, list_is_done(7)), (200, gone), (200, list_is_done(20))];
+    let (mut follow, _) = server(answers).await;
+    assert_eq!(step(&mut follow).await, ("begin done@7".to_owned(), Ok(())));
+    assert_eq!(step(&mut follow).await, (String::new(), Err(Some(410))));
+    assert_eq!(step(&mut follow).await, ("begin done@20".to_owned(), Ok(())));
+}
+
+#[tokio::test]
+async fn a_list_that_breaks_off_is_not_done() {
+    let answers = vec![(200, event("ADDED", &object("a", 5))), (200, list_is_done(7))];
+    let (mut follow, asked) = server(answers).await;
+    assert_eq!(step(&mut follow).await, ("begin a".to_owned(), Ok(())));
+    assert_eq!(step(&mut follow).await, ("begin done@7".to_owned(), Ok(())));
+    assert!(asked.lock().unwrap()[1].contains("sendInitialEvents=true"));
+}
+
+#[tokio::test]
+async fn unreadable_text_in_a_watch_leads_to_a_new_list() {
+    let answers = vec![
+        (200, list_is_done(7)),
+        (200, "{\"type\":\"ADDED\",\"object\"nonsense}\n".to_owned()),
+        (200, list_is_done(9)),
+    ];
+    let (mut follow, _) = server(answers).await;
+    assert_eq!(step(&mut follow).await, ("begin done@7".to_owned(), Ok(())));
+    assert_eq!(step(&mut follow).await, (String::new(), Err(None)));
+    assert_eq!(step(&mut follow).await, ("begin done@9".to_owned(), Ok(())));
+}
+
+#[tokio::test]
+async fn other_errors_keep_the_place() {
+    let answers = vec![
+        (200, list_is_done(7)),
+        (503, status(503)),
+        (200, event("ADDED", &object("a", 8))),
+    ];
+    let (mut follow, asked) = server(answers).await;
+    assert_eq!(step(&mut follow).await, ("begin done@7".to_owned(), Ok(())));
+    assert_eq!(step(&mut follow).await, (String::new(), Err(Some(503))));
+    assert_eq!(step(&mut follow).await, ("a".to_owned(), Ok(())));
+    assert!(asked.lock().unwrap()[2].ends_with("resourceVersion=7 HTTP/1.1"));
+}
