@@ -40,7 +40,7 @@ impl Context {
         {
             Ok(applied) => {
                 self.rejections.remove(owner, *kind, name);
-                if applied.changed {
+                if applied.changed || applied.created {
                     tracing::info!(namespace, %kind, name, created = applied.created, "applied");
                 }
                 if drift && applied.changed {
