@@ -25,7 +25,7 @@ pub struct Args {
 }
 
 /// Longest time that a request may take, as no other replica can take over yet.
-const NO_FENCE: Duration = Duration::from_secs(3600);
+const NO_FENCE: Duration = Duration::from_hours(1);
 
 /// Runs the operator.
 ///

@@ -16,7 +16,7 @@ use super::{Key, Outcome};
 pub const WORKERS: usize = 16;
 
 /// Longest time for one reconcile: each of its requests has a shorter one of its own.
-const RECONCILE_TIMEOUT: Duration = Duration::from_secs(120);
+const RECONCILE_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Runs workers until the queue is closed and what was begun is done.
 pub async fn run<F, R>(what: &'static str, queue: Arc<Queue<Key>>, reconcile: F)

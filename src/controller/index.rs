@@ -165,7 +165,10 @@ mod tests {
         let mut index = Index::default();
         let knative = references(&[("serving.knative.dev/v1", "Service", "web")]);
         let kind = KindRef::new("serving.knative.dev/v1", "Service");
-        assert_eq!(index.set(&key("one"), knative.clone()).opened, [kind.clone()]);
+        assert_eq!(
+            index.set(&key("one"), knative.clone()).opened,
+            std::slice::from_ref(&kind)
+        );
         assert_eq!(index.set(&key("two"), knative.clone()), KindsNamed::default());
         assert_eq!(index.set(&key("one"), References::default()), KindsNamed::default());
         assert_eq!(index.set(&key("two"), knative), KindsNamed::default());

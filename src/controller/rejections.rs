@@ -9,7 +9,10 @@ use crate::plan::Failure;
 
 /// Refused objects, each with the digest of what was refused.
 #[derive(Debug, Default)]
-pub struct Rejections(Mutex<HashMap<Key, HashMap<(Kind, String), (u64, Failure)>>>);
+pub struct Rejections(Mutex<HashMap<Key, Refused>>);
+
+/// What was refused for one owner.
+type Refused = HashMap<(Kind, String), (u64, Failure)>;
 
 impl Rejections {
     /// Why exactly this object was refused for this owner before.
@@ -43,7 +46,7 @@ impl Rejections {
         self.lock().remove(owner);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, HashMap<(Kind, String), (u64, Failure)>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Refused>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

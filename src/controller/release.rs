@@ -42,7 +42,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
     };
     let (release, status) = match subject.validated() {
         Ok(valid) => valid,
-        Err((failure, status)) => return subject.reject(&failure, status.as_ref()).await,
+        Err(rejected) => return subject.reject(&rejected.0, rejected.1.as_ref()).await,
     };
     if let Some(failure) = context.unusable(&KINDS) {
         return subject.reject(&failure, status.as_ref()).await;
@@ -67,17 +67,20 @@ struct Subject<'a> {
     object: &'a Object<Body>,
 }
 
-type Rejected = (Failure, Option<ReleaseStatus>);
+/// Why it cannot be planned, and the status as it is stored.
+type Rejected = Box<(Failure, Option<ReleaseStatus>)>;
 
 impl Subject<'_> {
     /// Pure: the Release, if every rule holds.
     fn validated(&self) -> Result<(Release, Option<ReleaseStatus>), Rejected> {
         let raw: &Raw = match &self.object.body {
             Body::Release(raw) => raw,
-            Body::Malformed(why) => return Err((invalid(why), None)),
-            _ => return Err((invalid("it is no Release"), None)),
+            Body::Malformed(why) => return Err(Box::new((invalid(why), None))),
+            _ => return Err(Box::new((invalid("it is no Release"), None))),
         };
-        let (spec, status) = raw.release().map_err(|error| (invalid(&error.to_string()), None))?;
+        let (spec, status) = raw
+            .release()
+            .map_err(|error| Box::new((invalid(&error.to_string()), None)))?;
         let info = validate::ObjectInfo {
             name: self.key.1.to_string(),
             namespace: self.key.0.to_string(),
@@ -86,7 +89,7 @@ impl Subject<'_> {
         };
         match validate::release(&info, &spec) {
             Ok(release) => Ok((release, status)),
-            Err(errors) => Err((rejection(&errors), status)),
+            Err(errors) => Err(Box::new((rejection(&errors), status))),
         }
     }
 

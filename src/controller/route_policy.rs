@@ -36,7 +36,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
     };
     let (policy, status) = match subject.validated() {
         Ok(valid) => valid,
-        Err((failure, status)) => return subject.reject(&failure, status).await,
+        Err(rejected) => return subject.reject(&rejected.0, rejected.1).await,
     };
     context.refer(&key, references(&policy));
     if !subject.resources_known(&policy) {
@@ -69,19 +69,20 @@ struct Subject<'a> {
     object: &'a Object<Body>,
 }
 
-type Rejected = (Failure, Option<RoutePolicyStatus>);
+/// Why it cannot be planned, and the status as it is stored.
+type Rejected = Box<(Failure, Option<RoutePolicyStatus>)>;
 
 impl Subject<'_> {
     /// Pure: the policy, if every rule holds.
     fn validated(&self) -> Result<(Policy, Option<RoutePolicyStatus>), Rejected> {
         let raw = match &self.object.body {
             Body::RoutePolicy(raw) => raw,
-            Body::Malformed(why) => return Err((invalid(why), None)),
-            _ => return Err((invalid("it is no RoutePolicy"), None)),
+            Body::Malformed(why) => return Err(Box::new((invalid(why), None))),
+            _ => return Err(Box::new((invalid("it is no RoutePolicy"), None))),
         };
         let (spec, status) = raw
             .route_policy()
-            .map_err(|error| (invalid(&error.to_string()), None))?;
+            .map_err(|error| Box::new((invalid(&error.to_string()), None)))?;
         let info = validate::ObjectInfo {
             name: self.key.1.to_string(),
             namespace: self.key.0.to_string(),
@@ -90,7 +91,7 @@ impl Subject<'_> {
         };
         match validate::policy(&info, &spec) {
             Ok(policy) => Ok((policy, status)),
-            Err(errors) => Err((rejection(&errors), status)),
+            Err(errors) => Err(Box::new((rejection(&errors), status))),
         }
     }
 

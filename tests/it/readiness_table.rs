@@ -148,7 +148,10 @@ const fn v(ready: Tristate, weight: i32) -> Version {
     (ready, weight, None)
 }
 
-fn check(strategy: RoutingStrategy, rows: &[(Option<(Tristate, Tristate)>, (Tristate, Tristate), &str)]) {
+/// Readiness of primary and candidate when the route was stored, if it was; readiness now; what the route says now.
+type Row<'a> = (Option<(Tristate, Tristate)>, (Tristate, Tristate), &'a str);
+
+fn check(strategy: RoutingStrategy, rows: &[Row<'_>]) {
     for (before, (primary, candidate), want) in rows {
         let before = before.map(|(primary, candidate)| [v(primary, 30), v(candidate, 70)]);
         let now = [v(*primary, 30), v(*candidate, 70)];
