@@ -184,6 +184,15 @@ impl Subject<'_> {
 
     /// A name that is somebody else's, or that is going, wakes the Release when it is free.
     fn wait_for_names(&self, release: &Release, plan: &Plan, written: &Written) {
+        if !plan.leaving.is_empty() {
+            // The route of a policy that is gone goes after it.
+            self.context
+                .wakeups
+                .wait_for(Kind::VirtualService, self.key, &release.application);
+            self.context
+                .wakeups
+                .wait_for(Kind::HttpRoute, self.key, &release.application);
+        }
         let failures = plan.failures.iter().chain(&written.failures);
         if !failures
             .into_iter()

@@ -43,12 +43,22 @@ pub fn holds(status: &RoutePolicyStatus, type_: &str) -> bool {
 /// Builds the status from what is stored now; `failures` are those of the writes.
 pub fn report(policy: &Policy, observed: &Observed, plan: &Plan, failures: &[Failure], now: DateTime<Utc>) -> Report {
     let old = observed.status.clone().unwrap_or_default();
-    let failures: Vec<Failure> = plan.failures.iter().chain(failures).cloned().collect();
     let versions = versions(policy, observed, plan, &old, now);
     let stored = observed.own_route(policy.uid);
     let parents = known_parents(stored, &old);
     let acceptance = acceptance(policy, stored, &parents);
-    let route = stored.map(|(_, route)| route_status(policy, plan, &failures, route, &acceptance, parents, &old, now));
+    let route = stored.map(|(_, route)| {
+        route_status(
+            policy,
+            plan,
+            failures.is_empty(),
+            route,
+            &acceptance,
+            parents,
+            &old,
+            now,
+        )
+    });
     let current = route
         .as_ref()
         .is_some_and(|route| route.policy_generation == policy.generation);
@@ -220,7 +230,7 @@ fn acceptance(policy: &Policy, stored: Option<(&Meta, &StoredRoute)>, parents: &
 fn route_status(
     policy: &Policy,
     plan: &Plan,
-    failures: &[Failure],
+    written: bool,
     stored: &StoredRoute,
     acceptance: &Acceptance,
     parents: Vec<String>,
@@ -234,7 +244,7 @@ fn route_status(
         .filter(|route| route.kind == kind.kind() && route.name == policy.route.name());
     // A route that stays as it was follows this generation too, as long as it names nothing that the policy dropped.
     let follows = match &plan.route {
-        Some(_) => failures.is_empty(),
+        Some(_) => written,
         None => !policy.suspend && plan.intent.is_none() && names_only_versions(policy, stored),
     };
     let policy_generation = if follows {
