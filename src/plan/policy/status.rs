@@ -59,6 +59,7 @@ pub fn report(policy: &Policy, observed: &Observed, plan: &Plan, failures: &[Fai
             now,
         )
     });
+    let failures: Vec<Failure> = plan.failures.iter().chain(failures).cloned().collect();
     let current = route
         .as_ref()
         .is_some_and(|route| route.policy_generation == policy.generation);
