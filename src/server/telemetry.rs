@@ -12,11 +12,15 @@ pub enum Format {
     Json,
 }
 
+/// Server-side apply answers 500 to a typo in a pod template: that is told once, in our own words.
+const QUIET: &str = "kube_client::client::builder=off";
+
 /// Sends log lines to stderr. `level` is a level (`info`) or a filter (`iter8=debug,kube=warn`).
 ///
 /// Errors: `level` is neither.
 pub fn init(format: Format, level: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(level).map_err(|error| anyhow::anyhow!("log level {level:?}: {error}"))?;
+    let filter = EnvFilter::try_new(format!("{QUIET},{level}"));
+    let filter = filter.map_err(|error| anyhow::anyhow!("log level {level:?}: {error}"))?;
     let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let set = match format {
         Format::Text => builder
