@@ -10,6 +10,7 @@ pub mod apply;
 pub mod client;
 pub mod error;
 pub mod events;
+pub mod permissions;
 mod resource;
 mod send;
 pub mod store;

@@ -26,11 +26,15 @@ pub fn input(case: &Path, file: &str) -> String {
 
 /// Compares `got` with `want.yaml` of the case, or rewrites that. `Err` shows the difference line by line.
 pub fn compare(case: &Path, got: &str) -> Result<(), String> {
-    let path = case.join("want.yaml");
+    compare_file(&case.join("want.yaml"), got)
+}
+
+/// Compares `got` with a file, or rewrites that. `Err` shows the difference line by line.
+pub fn compare_file(path: &Path, got: &str) -> Result<(), String> {
     if env::var_os("UPDATE_GOLDEN").is_some() {
-        return fs::write(&path, got).map_err(|error| format!("{}: {error}", path.display()));
+        return fs::write(path, got).map_err(|error| format!("{}: {error}", path.display()));
     }
-    let want = fs::read_to_string(&path).unwrap_or_default();
+    let want = fs::read_to_string(path).unwrap_or_default();
     if want == got {
         return Ok(());
     }

@@ -7,5 +7,8 @@ mod admission;
 mod crds;
 mod golden;
 mod objects;
+mod rbac;
 mod readiness_table;
 mod routes;
+mod support;
+mod tutorials;

@@ -1,0 +1,108 @@
+//! What the operator may do: the rules of its `ClusterRole`, from which `config/rbac/cluster_role.yaml` is made.
+
+/// One rule, as in RBAC (`rbac.authorization.k8s.io/v1`, `PolicyRule`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Permission {
+    /// API group; the core group is empty.
+    pub group: &'static str,
+    /// Plurals, with `/status` for that subresource.
+    pub resources: &'static [&'static str],
+    /// Verbs, as in RBAC.
+    pub verbs: &'static [&'static str],
+    /// What the operator needs it for.
+    pub why: &'static str,
+}
+
+/// `list` is for API servers without streaming lists.
+const READ: &[&str] = &["list", "watch"];
+/// Server-side apply is a patch; of an object that does not exist yet also a create.
+const READ_AND_WRITE: &[&str] = &["list", "watch", "create", "patch", "delete"];
+/// Status is applied too, to objects that exist.
+const REPORT: &[&str] = &["patch"];
+
+/// All that the operator asks of an API server.
+pub const PERMISSIONS: &[Permission] = &[
+    Permission {
+        group: "iter8.tools",
+        resources: &["releases"],
+        verbs: READ,
+        why: "what users want released",
+    },
+    Permission {
+        group: "iter8.tools",
+        resources: &["releases/status", "routepolicies/status"],
+        verbs: REPORT,
+        why: "what became of it",
+    },
+    Permission {
+        group: "iter8.tools",
+        resources: &["routepolicies"],
+        verbs: READ_AND_WRITE,
+        why: "what users want routed, and the routing of each Release",
+    },
+    Permission {
+        group: "apps",
+        resources: &["deployments"],
+        verbs: READ_AND_WRITE,
+        why: "the versions of a Release, and whether they are available",
+    },
+    Permission {
+        group: "",
+        resources: &["services", "configmaps"],
+        verbs: READ_AND_WRITE,
+        why: "the Services of a Release and its versions, and the live weights (of ConfigMaps only metadata is read)",
+    },
+    Permission {
+        group: "networking.istio.io",
+        resources: &["virtualservices"],
+        verbs: READ_AND_WRITE,
+        why: "routes of Istio",
+    },
+    Permission {
+        group: "gateway.networking.k8s.io",
+        resources: &["httproutes"],
+        verbs: READ_AND_WRITE,
+        why: "routes of the Gateway API",
+    },
+    Permission {
+        group: "apps",
+        resources: &["statefulsets", "daemonsets", "replicasets"],
+        verbs: READ,
+        why: "readiness of versions that a RoutePolicy says are made of these; other kinds need a rule of their own",
+    },
+    Permission {
+        group: "serving.knative.dev",
+        resources: &["services"],
+        verbs: READ,
+        why: "readiness of versions that a RoutePolicy says are made of these",
+    },
+    Permission {
+        group: "apiextensions.k8s.io",
+        resources: &["customresourcedefinitions"],
+        verbs: READ,
+        why: "which of these kinds are installed (only metadata is read)",
+    },
+    Permission {
+        group: "events.k8s.io",
+        resources: &["events"],
+        verbs: &["create", "patch"],
+        why: "Events on Releases and RoutePolicies",
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::resource::Resource;
+    use crate::model::kind::Kind;
+
+    #[test]
+    fn every_kind_of_the_operators_own_may_be_watched() {
+        for kind in Kind::ALL {
+            let Resource { group, plural, .. } = Resource::from(kind);
+            let rule = PERMISSIONS.iter().find(|rule| rule.group == group && rule.resources.contains(&plural.as_str()));
+            let verbs = rule.map(|rule| rule.verbs).unwrap_or_default();
+            assert!(READ.iter().all(|verb| verbs.contains(verb)), "{kind}: {verbs:?}");
+        }
+    }
+}

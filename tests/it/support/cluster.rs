@@ -1,0 +1,221 @@
+//! The cluster that tests run in.
+
+use std::path::{Path, PathBuf};
+use std::process::{self, Command};
+use std::sync::{Arc, LazyLock};
+use std::{env, fs};
+
+use serde_json::{Value, json};
+
+use super::api::Api;
+use super::audit::AuditLog;
+use super::kubectl::{Kubectl, say};
+use super::operator::{BINARY, Operator};
+
+/// Namespace and name of the operator's ServiceAccount.
+pub const SERVICE_ACCOUNT: (&str, &str) = ("iter8-system", "iter8");
+
+/// Where the launcher, and what belongs to a cluster that we did not start, is put.
+const SCRATCH: &str = env!("CARGO_TARGET_TMPDIR");
+
+/// A cluster with the CRDs, the rights and the ServiceAccount of the operator.
+pub struct Cluster {
+    /// `kubectl` as the admin.
+    pub kubectl: Kubectl,
+    /// A client as the admin.
+    pub api: Api,
+    /// Every request of the API server; not known of a cluster that we did not start.
+    pub audit: Option<AuditLog>,
+    /// Where files of tests go.
+    pub folder: PathBuf,
+    /// What the operator connects with.
+    pub operator_kubeconfig: PathBuf,
+    /// The name that the launcher knows it by, if it started it.
+    launched: Option<String>,
+    dedicated: bool,
+}
+
+/// The cluster that all tests of this process share. It ends with the process.
+pub fn cluster() -> Arc<Cluster> {
+    static SHARED: LazyLock<Arc<Cluster>> = LazyLock::new(|| {
+        Arc::new(if is_current() {
+            Cluster::current()
+        } else {
+            Cluster::launch(format!("it-{}", process::id()), false)
+        })
+    });
+    Arc::clone(&SHARED)
+}
+
+/// A cluster for one test, that ends with it: for an operator of all namespaces, for killing components, for counts of
+/// everything. `None`, with the reason printed, where tests use a cluster that is there already.
+pub fn dedicated_cluster(name: &str) -> Option<Arc<Cluster>> {
+    if skip_unless_local("a cluster of its own") {
+        return None;
+    }
+    let name = format!("it-{}-{name}", process::id());
+    Some(Arc::new(Cluster::launch(name, true)))
+}
+
+/// Whether the test must be skipped because it needs `what`, which only a cluster has that the tests started; says so.
+pub fn skip_unless_local(what: &str) -> bool {
+    if is_current() {
+        let name = std::thread::current().name().unwrap_or("test").to_owned();
+        println!("{name}: skipped: ITER8_TEST_CLUSTER=current, and it needs {what}");
+    }
+    is_current()
+}
+
+fn is_current() -> bool {
+    match env::var("ITER8_TEST_CLUSTER") {
+        Err(_) => false,
+        Ok(value) => {
+            assert_eq!(value, "current", "ITER8_TEST_CLUSTER knows no other value");
+            true
+        }
+    }
+}
+
+impl Cluster {
+    /// Starts one. It ends with this process at the latest.
+    fn launch(name: String, dedicated: bool) -> Self {
+        let pid = process::id().to_string();
+        let up = [
+            "up",
+            "--name",
+            &name,
+            "--owner-pid",
+            &pid,
+            "--crds",
+            "gateway,istio,knative",
+        ];
+        let exports = launcher(&up);
+        let kubeconfig = exports
+            .lines()
+            .find_map(|line| line.strip_prefix("export KUBECONFIG="))
+            .unwrap_or_else(|| panic!("the launcher names no kubeconfig: {exports}"));
+        let state = Path::new(kubeconfig).with_file_name("cluster.json");
+        let state: Value = serde_json::from_str(&fs::read_to_string(state).unwrap()).unwrap();
+        let path = |key: &str| PathBuf::from(state[key].as_str().unwrap());
+        let folder = path("dir").join("tests");
+        let kubectl = path("binDir").join("kubectl");
+        Self::install(
+            kubectl,
+            kubeconfig.into(),
+            folder,
+            Some(path("auditLog")),
+            Some(name),
+            dedicated,
+        )
+    }
+
+    /// The one of `KUBECONFIG`.
+    fn current() -> Self {
+        let folder = Path::new(SCRATCH).join(format!("it-{}", process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let kubeconfig = folder.join("kubeconfig");
+        let mut view = Command::new("kubectl");
+        let said = say(
+            view.args(["config", "view", "--raw", "--minify", "--flatten", "--output=json"]),
+            "",
+        );
+        assert!(said.ok, "{}", said.stderr);
+        fs::write(&kubeconfig, said.stdout).unwrap();
+        Self::install("kubectl".into(), kubeconfig, folder, None, None, false)
+    }
+
+    /// Gives a cluster what every user of the operator gives it.
+    fn install(
+        kubectl: PathBuf,
+        kubeconfig: PathBuf,
+        folder: PathBuf,
+        audit_log: Option<PathBuf>,
+        launched: Option<String>,
+        dedicated: bool,
+    ) -> Self {
+        fs::create_dir_all(&folder).unwrap();
+        let kubectl = Kubectl {
+            binary: kubectl,
+            cache: folder.join("cache"),
+            namespace: None,
+            kubeconfig,
+        };
+        let crds = say(Command::new(BINARY).arg("crdgen"), "");
+        assert!(crds.ok, "iter8 crdgen: {}", crds.stderr);
+        kubectl.ok(["apply", "--server-side", "--filename=-"], &crds.stdout);
+        let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": SERVICE_ACCOUNT.0 } });
+        kubectl.ok(["apply", "--filename=-"], &namespace.to_string());
+        let rbac = concat!(env!("CARGO_MANIFEST_DIR"), "/config/rbac");
+        kubectl.ok(["apply", "--kustomize", rbac], "");
+        let names = ["crd/releases.iter8.tools", "crd/routepolicies.iter8.tools"];
+        kubectl.ok(
+            ["wait", "--for=condition=Established", "--timeout=60s"].iter().chain(&names),
+            "",
+        );
+        let operator_kubeconfig = folder.join("operator.kubeconfig");
+        fs::write(&operator_kubeconfig, operator_config(&kubectl).to_string()).unwrap();
+        let api = Api::new(&kubectl.kubeconfig);
+        Self {
+            audit: audit_log.map(|path| AuditLog::new(path, api.clone())),
+            kubectl,
+            api,
+            folder,
+            operator_kubeconfig,
+            launched,
+            dedicated,
+        }
+    }
+
+    /// An operator beside those of [`super::Test`]s: of one namespace, or of all. Its log is in the cluster's folder.
+    #[track_caller]
+    pub fn operator(&self, namespace: Option<&str>) -> Operator {
+        let log = self.folder.join("operator.log");
+        Operator::start(&self.operator_kubeconfig, namespace, &log)
+    }
+
+    /// `stop`, `start` or `restart` a component of a cluster that we started, as `kube-apiserver`; data stay.
+    #[track_caller]
+    pub fn component(&self, verb: &str, component: &str) {
+        let name = self.launched.as_ref().expect("not a cluster of our own");
+        launcher(&[verb, "--name", name, component]);
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if let Some(name) = self.launched.as_ref().filter(|_| self.dedicated) {
+            launcher(&["down", "--name", name]);
+        }
+    }
+}
+
+/// The admin's kubeconfig with the ServiceAccount's token in place of the admin's login.
+fn operator_config(kubectl: &Kubectl) -> Value {
+    let (namespace, name) = SERVICE_ACCOUNT;
+    let token = kubectl
+        .within(namespace)
+        .ok(["create", "token", name, "--duration=24h"], "");
+    let view = ["config", "view", "--raw", "--minify", "--flatten", "--output=json"];
+    let mut config: Value = serde_json::from_str(&kubectl.ok(view, "")).unwrap();
+    config["users"][0]["user"] = json!({ "token": token.trim() });
+    config
+}
+
+/// Runs the launcher and returns what it prints.
+#[track_caller]
+fn launcher(arguments: &[&str]) -> String {
+    static LAUNCHER: LazyLock<PathBuf> = LazyLock::new(|| {
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cluster");
+        // Built beside and moved: another process may be running the old one.
+        let (new, path) = (format!("{SCRATCH}/cluster-{}", process::id()), format!("{SCRATCH}/cluster"));
+        let mut build = Command::new("go");
+        build.current_dir(source).env("CGO_ENABLED", "0").args(["build", "-o", &new, "."]);
+        let said = say(&mut build, "");
+        assert!(said.ok, "go build in {source}: {}", said.stderr);
+        fs::rename(new, &path).unwrap();
+        path.into()
+    });
+    let said = say(Command::new(&*LAUNCHER).args(arguments), "");
+    assert!(said.ok, "{} {}: {}", LAUNCHER.display(), arguments.join(" "), said.stderr);
+    said.stdout
+}

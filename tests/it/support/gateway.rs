@@ -1,0 +1,53 @@
+//! The part of a gateway controller: saying whether it takes a route. No mesh runs in the local cluster.
+
+use serde_json::{Value, json};
+
+use super::Test;
+
+/// Who reports, in `status.parents[].controllerName`.
+const CONTROLLER: &str = "iter8.tools/test-gateway";
+
+/// What a gateway controller says of a route.
+#[derive(Clone, Copy, Debug)]
+pub enum Verdict<'a> {
+    /// It is in force.
+    Accepted,
+    /// Condition Accepted is False for this reason (as `NoMatchingListenerHostname`).
+    NotAccepted(&'a str),
+    /// Condition ResolvedRefs is False for this reason (as `BackendNotFound`).
+    RefsNotResolved(&'a str),
+}
+
+/// Reports on an `HTTPRoute` as it is now, for every one of its parents.
+#[track_caller]
+pub fn report(test: &Test, route: &str, verdict: Verdict<'_>) {
+    let route = test.get("httproute", route);
+    let name = route["metadata"]["name"].as_str().unwrap();
+    let status = json!({ "status": { "parents": parents(&route, verdict) } });
+    let patch = format!("--patch={status}");
+    test.kubectl(["patch", "httproute", name, "--subresource=status", "--type=merge", &patch]);
+}
+
+fn parents(route: &Value, verdict: Verdict<'_>) -> Vec<Value> {
+    let (accepted, resolved) = match verdict {
+        Verdict::Accepted => ("Accepted", "ResolvedRefs"),
+        Verdict::NotAccepted(reason) => (reason, "ResolvedRefs"),
+        Verdict::RefsNotResolved(reason) => ("Accepted", reason),
+    };
+    let condition = |type_: &str, reason: &str| {
+        let holds = type_ == reason;
+        json!({
+            "type": type_,
+            "status": if holds { "True" } else { "False" },
+            "reason": reason,
+            "message": if holds { "" } else { "the test's gateway refuses it" },
+            "observedGeneration": route["metadata"]["generation"],
+            "lastTransitionTime": chrono::Utc::now(),
+        })
+    };
+    let conditions = [condition("Accepted", accepted), condition("ResolvedRefs", resolved)];
+    let parents = route["spec"]["parentRefs"].as_array().unwrap().iter();
+    parents
+        .map(|parent| json!({ "parentRef": parent, "controllerName": CONTROLLER, "conditions": conditions }))
+        .collect()
+}

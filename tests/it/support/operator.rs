@@ -1,0 +1,111 @@
+//! The operator: the real binary, with the ServiceAccount's rights.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{LazyLock, Mutex};
+use std::thread;
+
+use super::{SOON, wait_until};
+
+/// The binary under test.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_iter8");
+
+/// A running operator; killed when dropped.
+#[derive(Debug)]
+pub struct Operator {
+    child: Child,
+}
+
+impl Operator {
+    /// Starts it. It watches one namespace, or all; its log is appended to a file.
+    #[track_caller]
+    pub fn start(kubeconfig: &Path, namespace: Option<&str>, log: &Path) -> Self {
+        let mut command = tied_to_this_process(BINARY);
+        command.args(["run", "--log-level", "info,iter8=debug"]);
+        command.env("KUBECONFIG", kubeconfig).env("NO_COLOR", "1");
+        if let Some(namespace) = namespace {
+            command.args(["--namespace", namespace]);
+        }
+        let log = File::options().create(true).append(true).open(log).unwrap();
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        let child = spawn(command).expect("the operator does not start");
+        Self { child }
+    }
+
+    /// Ends it as a crash would: SIGKILL.
+    pub fn kill(mut self) {
+        self.end();
+    }
+
+    /// Asks it to end, as the kubelet does: SIGTERM. It must do so, and well.
+    #[track_caller]
+    pub fn stop(mut self) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        assert!(sent.success(), "the operator has ended before it was asked to");
+        let status = wait_until("the operator has stopped", SOON, || {
+            self.exit_status().ok_or_else(|| "it still runs".to_owned())
+        });
+        assert!(status.success(), "the operator stopped with {status}");
+    }
+
+    /// How it ended, if it did.
+    pub fn exit_status(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn end(&mut self) {
+        // One that has ended already cannot be killed, and need not be.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// The end of a log.
+pub fn tail(log: &PathBuf, lines: usize) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let all: Vec<&str> = text.lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}
+
+/// A command that the kernel ends with the thread that started it, so that nothing is left of a test run that was killed.
+fn tied_to_this_process(program: &str) -> Command {
+    if cfg!(not(target_os = "linux")) {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--", program]);
+    command
+}
+
+type Order = (Command, Sender<io::Result<Child>>);
+
+/// Starts a process from a thread that lives as long as this process.
+fn spawn(command: Command) -> io::Result<Child> {
+    static SPAWNER: LazyLock<Mutex<Sender<Order>>> = LazyLock::new(|| {
+        let (orders, waiting) = mpsc::channel::<Order>();
+        thread::spawn(move || {
+            for (mut command, answer) in waiting {
+                answer.send(command.spawn()).unwrap();
+            }
+        });
+        Mutex::new(orders)
+    });
+    let (answer, child) = mpsc::channel();
+    SPAWNER.lock().unwrap().send((command, answer)).unwrap();
+    child.recv().unwrap()
+}

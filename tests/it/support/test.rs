@@ -1,0 +1,297 @@
+//! One test: a namespace and an operator of its own.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::process;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+
+use super::audit::{Mark, Request};
+use super::cluster::{Cluster, cluster};
+use super::gateway::{self, Verdict};
+use super::kubectl::Kubectl;
+use super::operator::{self, Operator};
+use super::recorder::Recorder;
+use super::release::Status;
+use super::routes::{self, Rule};
+use super::safety::SafetyWatch;
+use super::{SOON, wait_until};
+
+/// A namespace and, unless it was stopped, an operator that watches it. Both end with it; if the test fails it prints
+/// what is in the namespace and what the operator said.
+pub struct Test {
+    /// Where it runs.
+    pub cluster: Arc<Cluster>,
+    /// Its namespace.
+    pub namespace: String,
+    kubectl: Kubectl,
+    operator: Mutex<Option<Operator>>,
+    log: PathBuf,
+}
+
+impl Test {
+    /// In the cluster that tests share. The name is for the namespace.
+    #[track_caller]
+    pub fn new(name: &str) -> Self {
+        let test = Self::without_operator(name);
+        test.start();
+        test
+    }
+
+    /// The same without an operator.
+    #[track_caller]
+    pub fn without_operator(name: &str) -> Self {
+        Self::within(cluster(), name)
+    }
+
+    /// A namespace in this cluster, without an operator.
+    #[track_caller]
+    pub fn within(cluster: Arc<Cluster>, name: &str) -> Self {
+        let namespace = unique(name);
+        cluster.kubectl.ok(["create", "namespace", &namespace], "");
+        Self {
+            kubectl: cluster.kubectl.within(&namespace),
+            operator: Mutex::new(None),
+            log: cluster.folder.join(format!("{namespace}.log")),
+            cluster,
+            namespace,
+        }
+    }
+
+    /// Starts the operator.
+    #[track_caller]
+    pub fn start(&self) {
+        let mut operator = self.operator.lock().unwrap();
+        assert!(operator.is_none(), "the operator runs already");
+        *operator = Some(Operator::start(&self.cluster.operator_kubeconfig, Some(&self.namespace), &self.log));
+    }
+
+    /// Ends the operator as a crash would.
+    #[track_caller]
+    pub fn kill(&self) {
+        self.take_operator().kill();
+    }
+
+    /// Asks the operator to end, and waits for it.
+    #[track_caller]
+    pub fn stop(&self) {
+        self.take_operator().stop();
+    }
+
+    /// Stops the operator and starts it again.
+    #[track_caller]
+    pub fn restart(&self) {
+        self.stop();
+        self.start();
+    }
+
+    #[track_caller]
+    fn take_operator(&self) -> Operator {
+        self.operator.lock().unwrap().take().expect("the operator does not run")
+    }
+
+    /// `kubectl` with these arguments; what it prints. Fails when it fails.
+    #[track_caller]
+    pub fn kubectl<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> String {
+        self.kubectl.ok(arguments, "")
+    }
+
+    /// `kubectl` with these arguments, which must fail; what it says.
+    #[track_caller]
+    pub fn kubectl_fails<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> String {
+        let said = self.kubectl.run(arguments, "");
+        assert!(!said.ok, "kubectl did not fail: {}", said.stdout);
+        said.stderr
+    }
+
+    /// `kubectl apply -f -`.
+    #[track_caller]
+    pub fn apply(&self, yaml: &str) {
+        self.kubectl.ok(["apply", "--filename=-"], yaml);
+    }
+
+    /// `kubectl apply -f -`, which must fail; what it says.
+    #[track_caller]
+    pub fn apply_fails(&self, yaml: &str) -> String {
+        let said = self.kubectl.run(["apply", "--filename=-"], yaml);
+        assert!(!said.ok, "it was not refused:\n{yaml}");
+        said.stderr
+    }
+
+    /// What users do to see that something is ready: `kubectl wait --for=condition=Ready release/httpbin`.
+    #[track_caller]
+    pub fn wait_ready(&self, object: &str) {
+        self.kubectl(["wait", "--for=condition=Ready", "--timeout=60s", object]);
+    }
+
+    /// The row of `kubectl get <kind> <name>`, by column.
+    #[track_caller]
+    pub fn columns(&self, kind: &str, name: &str) -> BTreeMap<String, String> {
+        let printed = self.kubectl(["get", kind, name]);
+        let [header, row] = printed.lines().collect::<Vec<_>>()[..] else { panic!("{printed}") };
+        // Columns are as wide as their widest cell; two spaces at least stand between.
+        let starts: Vec<usize> = (0..header.len())
+            .filter(|at| !header[*at..].starts_with(' ') && (*at == 0 || header[..*at].ends_with(' ')))
+            .collect();
+        let cell = |line: &str, column: usize| {
+            let end = starts.get(column + 1).copied().unwrap_or(line.len()).min(line.len());
+            line.get(starts[column]..end).unwrap_or_default().trim().to_owned()
+        };
+        (0..starts.len()).map(|column| (cell(header, column), cell(row, column))).collect()
+    }
+
+    /// The object, if it exists.
+    pub fn find(&self, kind: &str, name: &str) -> Option<Value> {
+        self.cluster.api.find(Some(&self.namespace), kind, name)
+    }
+
+    /// The object, which must exist.
+    #[track_caller]
+    pub fn get(&self, kind: &str, name: &str) -> Value {
+        self.find(kind, name).unwrap_or_else(|| panic!("there is no {kind} {name}"))
+    }
+
+    /// Waits until there is such an object.
+    #[track_caller]
+    pub fn there(&self, kind: &str, name: &str) -> Value {
+        let what = format!("there is a {kind} {name}");
+        self.wait_until(&what, SOON, || self.find(kind, name).ok_or_else(|| "there is none".to_owned()))
+    }
+
+    /// Waits until there is no such object.
+    #[track_caller]
+    pub fn gone(&self, kind: &str, name: &str) {
+        let what = format!("{kind} {name} is gone");
+        self.wait_until(&what, SOON, || self.find(kind, name).map_or(Ok(()), |object| Err(object.to_string())));
+    }
+
+    /// Waits until `look` answers `Ok`; its `Err` is what it saw.
+    #[track_caller]
+    pub fn wait_until<T>(&self, what: &str, within: Duration, look: impl FnMut() -> Result<T, String>) -> T {
+        wait_until(what, within, look)
+    }
+
+    /// What a Release says of itself.
+    pub fn release<'a>(&'a self, name: &'a str) -> Status<'a> {
+        Status::new(self, "release", name)
+    }
+
+    /// What a RoutePolicy says of itself.
+    pub fn policy<'a>(&'a self, name: &'a str) -> Status<'a> {
+        Status::new(self, "routepolicy", name)
+    }
+
+    /// The rules of the `VirtualService` or `HTTPRoute` of that name; none if there is neither.
+    pub fn rules(&self, route: &str) -> Vec<Rule> {
+        let route = self.find("virtualservice", route).or_else(|| self.find("httproute", route));
+        route.map(|route| routes::rules(&route)).unwrap_or_default()
+    }
+
+    /// The Services that share the requests without special conditions, with their weights.
+    pub fn route_shares(&self, route: &str) -> Vec<(String, i64)> {
+        let mut rules = self.rules(route);
+        rules.retain(|rule| rule.matches.is_empty());
+        rules.pop().map(|rule| rule.backends).unwrap_or_default()
+    }
+
+    /// Waits until the route shares the requests without special conditions like this.
+    #[track_caller]
+    pub fn shares_become(&self, route: &str, want: &[(&str, i64)]) {
+        let want: Vec<_> = want.iter().map(|(service, weight)| ((*service).to_owned(), *weight)).collect();
+        let what = format!("{route} gives {want:?}");
+        self.wait_until(&what, SOON, || super::equal(self.route_shares(route), &want));
+    }
+
+    /// As a gateway controller: takes an `HTTPRoute` as it is now.
+    #[track_caller]
+    pub fn accept(&self, route: &str) {
+        gateway::report(self, route, Verdict::Accepted);
+    }
+
+    /// As a gateway controller: refuses an `HTTPRoute` as it is now.
+    #[track_caller]
+    pub fn refuse(&self, route: &str, reason: &str) {
+        gateway::report(self, route, Verdict::NotAccepted(reason));
+    }
+
+    /// Records every version of the objects of a kind from now on.
+    pub fn watch(&self, kind: &str) -> Recorder {
+        Recorder::start(&self.cluster.api, &self.namespace, kind)
+    }
+
+    /// Watches over the promise from now on.
+    pub fn watch_safety(&self) -> SafetyWatch {
+        SafetyWatch::start(&self.cluster.api, &self.namespace)
+    }
+
+    /// Where the audit log is now. Only in a cluster that the tests started.
+    #[track_caller]
+    pub fn audit_mark(&self) -> Mark {
+        self.cluster.audit.as_ref().expect("no audit log").mark()
+    }
+
+    /// What the operators asked for in the namespace since then.
+    #[track_caller]
+    pub fn audit_since(&self, mark: Mark) -> Vec<Request> {
+        let log = self.cluster.audit.as_ref().expect("no audit log");
+        log.since(mark, Some(&self.namespace))
+    }
+
+    /// What the operators wrote in the namespace since then, refused or not.
+    #[track_caller]
+    pub fn writes_since(&self, mark: Mark) -> Vec<Request> {
+        let mut requests = self.audit_since(mark);
+        requests.retain(Request::is_write);
+        requests
+    }
+
+    /// What the operators said.
+    pub fn log(&self) -> String {
+        operator::tail(&self.log, usize::MAX)
+    }
+
+    /// What there is to see, for somebody who wonders why a test failed.
+    fn describe(&self) -> String {
+        let mut text = format!("\n==== namespace {}\n", self.namespace);
+        let kinds = "releases,routepolicies,virtualservices,httproutes,deployments,replicasets,pods,services,configmaps";
+        for arguments in [
+            vec!["get", kinds, "--output=wide"],
+            vec!["get", "releases,routepolicies,virtualservices,httproutes", "--output=yaml"],
+            vec!["get", "events", "--sort-by=.metadata.creationTimestamp"],
+        ] {
+            let said = self.kubectl.run(&arguments, "");
+            let _ = writeln!(text, "---- kubectl {}\n{}{}", arguments.join(" "), said.stdout, said.stderr);
+        }
+        let _ = writeln!(text, "---- the operator\n{}\n====", operator::tail(&self.log, 200));
+        text
+    }
+}
+
+impl Drop for Test {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("{}", self.describe());
+        }
+        drop(self.operator.get_mut().ok().and_then(Option::take));
+        self.cluster.api.delete("namespace", &self.namespace);
+    }
+}
+
+/// A name that no other test has: also not one that runs in the same cluster at another time.
+fn unique(name: &str) -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let words: Vec<String> = name
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_ascii_lowercase)
+        .collect();
+    let mut slug = words.join("-");
+    slug.truncate(40);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() % 100_000;
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("{}-{now}-{}-{count}", slug.trim_end_matches('-'), process::id())
+}

@@ -1,0 +1,43 @@
+//! Waiting for a condition.
+
+use std::fmt::Debug;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Long enough for anything that should happen at once, on a busy machine too.
+pub const SOON: Duration = Duration::from_secs(60);
+
+/// How often a condition is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Waits until `look` answers `Ok`. Its `Err` is what it saw; the last one is told when the time is up.
+#[track_caller]
+pub fn wait_until<T>(what: &str, within: Duration, mut look: impl FnMut() -> Result<T, String>) -> T {
+    let deadline = Instant::now() + within;
+    loop {
+        match look() {
+            Ok(value) => return value,
+            Err(seen) => assert!(
+                Instant::now() < deadline,
+                "waited {within:?} in vain until {what}; seen last: {seen}"
+            ),
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// For [`wait_until`]: whether what was seen is what was wanted.
+pub fn equal<T: Debug, W: Debug + ?Sized>(got: T, want: &W) -> Result<T, String>
+where
+    T: PartialEq<W>,
+{
+    if got == *want {
+        return Ok(got);
+    }
+    Err(format!("{got:?} instead of {want:?}"))
+}
+
+/// For [`wait_until`]: whether something holds, and what was seen.
+pub fn holds(condition: bool, seen: impl Debug) -> Result<(), String> {
+    if condition { Ok(()) } else { Err(format!("{seen:?}")) }
+}
