@@ -100,7 +100,9 @@ mod tests {
     fn every_kind_of_the_operators_own_may_be_watched() {
         for kind in Kind::ALL {
             let Resource { group, plural, .. } = Resource::from(kind);
-            let rule = PERMISSIONS.iter().find(|rule| rule.group == group && rule.resources.contains(&plural.as_str()));
+            let rule = PERMISSIONS
+                .iter()
+                .find(|rule| rule.group == group && rule.resources.contains(&plural.as_str()));
             let verbs = rule.map(|rule| rule.verbs).unwrap_or_default();
             assert!(READ.iter().all(|verb| verbs.contains(verb)), "{kind}: {verbs:?}");
         }

@@ -31,7 +31,11 @@ rules:
 }
 
 fn quoted(word: &str) -> String {
-    if word.is_empty() { "\"\"".to_owned() } else { word.to_owned() }
+    if word.is_empty() {
+        "\"\"".to_owned()
+    } else {
+        word.to_owned()
+    }
 }
 
 #[test]

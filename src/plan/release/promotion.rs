@@ -202,7 +202,9 @@ impl Scene<'_> {
 
     /// The primary has its requests back: the source stays as it is until those under way to it have ended.
     fn returning(&self) -> Option<Decision> {
-        let before = self.before().filter(|before| before.step == PromotionStep::Return)?;
+        // After a crash between the policy's write and the status's, status still says Roll.
+        let returns = |before: &&Promotion| matches!(before.step, PromotionStep::Roll | PromotionStep::Return);
+        let before = self.before().filter(returns)?;
         let (_, primary) = self.deployment(&self.primary.name)?;
         if *primary.template != *self.desired.template {
             return None;

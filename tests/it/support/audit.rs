@@ -54,7 +54,10 @@ pub struct Request {
 impl Request {
     /// Whether it would change something.
     pub fn is_write(&self) -> bool {
-        matches!(self.verb.as_str(), "create" | "update" | "patch" | "delete" | "deletecollection")
+        matches!(
+            self.verb.as_str(),
+            "create" | "update" | "patch" | "delete" | "deletecollection"
+        )
     }
 
     /// Whether the operator sent it.
@@ -65,7 +68,13 @@ impl Request {
 
     fn read(line: &str) -> Self {
         let entry: Value = serde_json::from_str(line).unwrap();
-        let text = |pointer: &str| entry.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text = |pointer: &str| {
+            entry
+                .pointer(pointer)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
         Self {
             verb: text("/verb"),
             group: text("/objectRef/apiGroup"),
@@ -74,7 +83,10 @@ impl Request {
             namespace: text("/objectRef/namespace"),
             name: text("/objectRef/name"),
             user: text("/user/username"),
-            code: entry.pointer("/responseStatus/code").and_then(Value::as_i64).unwrap_or(0),
+            code: entry
+                .pointer("/responseStatus/code")
+                .and_then(Value::as_i64)
+                .unwrap_or(0),
             uri: text("/requestURI"),
             received: text("/requestReceivedTimestamp").parse().unwrap(),
             complete: text("/stage") == "ResponseComplete",
@@ -89,7 +101,8 @@ impl AuditLog {
 
     /// The place behind everything that has been answered so far.
     pub fn mark(&self) -> Mark {
-        self.catch_up(Mark(File::open(&self.path).unwrap().metadata().unwrap().len())).1
+        self.catch_up(Mark(File::open(&self.path).unwrap().metadata().unwrap().len()))
+            .1
     }
 
     /// The operator's requests that were answered since then: those about a namespace, or all.

@@ -149,7 +149,9 @@ impl Cluster {
         kubectl.ok(["apply", "--kustomize", rbac], "");
         let names = ["crd/releases.iter8.tools", "crd/routepolicies.iter8.tools"];
         kubectl.ok(
-            ["wait", "--for=condition=Established", "--timeout=60s"].iter().chain(&names),
+            ["wait", "--for=condition=Established", "--timeout=60s"]
+                .iter()
+                .chain(&names),
             "",
         );
         let operator_kubeconfig = folder.join("operator.kubeconfig");
@@ -207,15 +209,27 @@ fn launcher(arguments: &[&str]) -> String {
     static LAUNCHER: LazyLock<PathBuf> = LazyLock::new(|| {
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cluster");
         // Built beside and moved: another process may be running the old one.
-        let (new, path) = (format!("{SCRATCH}/cluster-{}", process::id()), format!("{SCRATCH}/cluster"));
+        let (new, path) = (
+            format!("{SCRATCH}/cluster-{}", process::id()),
+            format!("{SCRATCH}/cluster"),
+        );
         let mut build = Command::new("go");
-        build.current_dir(source).env("CGO_ENABLED", "0").args(["build", "-o", &new, "."]);
+        build
+            .current_dir(source)
+            .env("CGO_ENABLED", "0")
+            .args(["build", "-o", &new, "."]);
         let said = say(&mut build, "");
         assert!(said.ok, "go build in {source}: {}", said.stderr);
         fs::rename(new, &path).unwrap();
         path.into()
     });
     let said = say(Command::new(&*LAUNCHER).args(arguments), "");
-    assert!(said.ok, "{} {}: {}", LAUNCHER.display(), arguments.join(" "), said.stderr);
+    assert!(
+        said.ok,
+        "{} {}: {}",
+        LAUNCHER.display(),
+        arguments.join(" "),
+        said.stderr
+    );
     said.stdout
 }

@@ -25,7 +25,14 @@ pub fn report(test: &Test, route: &str, verdict: Verdict<'_>) {
     let name = route["metadata"]["name"].as_str().unwrap();
     let status = json!({ "status": { "parents": parents(&route, verdict) } });
     let patch = format!("--patch={status}");
-    test.kubectl(["patch", "httproute", name, "--subresource=status", "--type=merge", &patch]);
+    test.kubectl([
+        "patch",
+        "httproute",
+        name,
+        "--subresource=status",
+        "--type=merge",
+        &patch,
+    ]);
 }
 
 fn parents(route: &Value, verdict: Verdict<'_>) -> Vec<Value> {

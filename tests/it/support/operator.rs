@@ -30,7 +30,10 @@ impl Operator {
             command.args(["--namespace", namespace]);
         }
         let log = File::options().create(true).append(true).open(log).unwrap();
-        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
         let child = spawn(command).expect("the operator does not start");
         Self { child }
     }

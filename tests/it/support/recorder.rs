@@ -72,12 +72,28 @@ impl Recorder {
         let resource = Resource::named(kind);
         let (objects, version) = api.list(namespace, &resource);
         let mut log = Log::default();
-        log.seen.extend(objects.into_iter().map(|object| seen(&resource, Change::Listed, object)));
+        log.seen.extend(
+            objects
+                .into_iter()
+                .map(|object| seen(&resource, Change::Listed, object)),
+        );
         let log = Arc::new(Mutex::new(log));
-        let watch = follow(api.clone(), namespace.to_owned(), resource.clone(), version, Arc::clone(&log));
+        let watch = follow(
+            api.clone(),
+            namespace.to_owned(),
+            resource.clone(),
+            version,
+            Arc::clone(&log),
+        );
         let task = RUNTIME.spawn(watch).abort_handle();
         let (api, namespace) = (api.clone(), namespace.to_owned());
-        Self { api, namespace, resource, log, task }
+        Self {
+            api,
+            namespace,
+            resource,
+            log,
+            task,
+        }
     }
 
     /// Every version up to now, in the order in which they were stored. Fails if one may have been missed.
@@ -85,7 +101,12 @@ impl Recorder {
     pub fn versions(&self) -> Vec<Seen> {
         self.catch_up();
         let log = self.log.lock().unwrap();
-        assert!(log.gap.is_none(), "the recording of {} has a gap: {:?}", self.resource, log.gap);
+        assert!(
+            log.gap.is_none(),
+            "the recording of {} has a gap: {:?}",
+            self.resource,
+            log.gap
+        );
         log.seen.clone()
     }
 
@@ -111,9 +132,9 @@ impl Recorder {
             for seen in &log.seen {
                 last.insert(seen.name(), seen);
             }
-            let behind = stored.iter().find(|(name, version)| {
-                last.get(*name).is_none_or(|seen| seen.resource_version < **version)
-            });
+            let behind = stored
+                .iter()
+                .find(|(name, version)| last.get(*name).is_none_or(|seen| seen.resource_version < **version));
             let still_there = last.iter().find(|(name, seen)| {
                 let known_gone = seen.change == Change::Deleted || seen.resource_version > listed;
                 !stored.contains_key(*name) && !known_gone
@@ -157,15 +178,15 @@ async fn follow(api: Api, namespace: String, resource: Resource, mut version: u6
 }
 
 /// One watch, to its end. `Some`: the server does not know the version any more from which to go on.
-async fn watch(
-    api: &Api,
-    namespace: &str,
-    resource: &Resource,
-    version: &mut u64,
-    log: &Mutex<Log>,
-) -> Option<String> {
-    let params = WatchParams { bookmarks: true, ..WatchParams::default() };
-    let request = resource.requests(Some(namespace)).watch(&params, &version.to_string()).unwrap();
+async fn watch(api: &Api, namespace: &str, resource: &Resource, version: &mut u64, log: &Mutex<Log>) -> Option<String> {
+    let params = WatchParams {
+        bookmarks: true,
+        ..WatchParams::default()
+    };
+    let request = resource
+        .requests(Some(namespace))
+        .watch(&params, &version.to_string())
+        .unwrap();
     let mut events = match api.client.request_events::<Value>(request).await {
         Ok(events) => events.boxed(),
         Err(kube::Error::Api(status)) if status.code == 410 => return Some(status.message.clone()),

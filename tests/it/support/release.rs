@@ -33,7 +33,11 @@ impl<'a> Status<'a> {
             return None;
         }
         let text = |key: &str| condition[key].as_str().unwrap_or_default().to_owned();
-        Some(Condition { status: text("status"), reason: text("reason"), message: text("message") })
+        Some(Condition {
+            status: text("status"),
+            reason: text("reason"),
+            message: text("message"),
+        })
     }
 
     /// The reason of condition Ready, empty as long as the object as it is has none.

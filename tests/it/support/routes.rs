@@ -18,7 +18,10 @@ pub struct Rule {
 impl Rule {
     /// Whether it names the Service at all.
     pub fn names(&self) -> impl Iterator<Item = (&str, i64)> {
-        self.backends.iter().chain(&self.mirrors).map(|(name, weight)| (name.as_str(), *weight))
+        self.backends
+            .iter()
+            .chain(&self.mirrors)
+            .map(|(name, weight)| (name.as_str(), *weight))
     }
 }
 
@@ -27,8 +30,14 @@ impl Rule {
 pub fn rules(route: &Value) -> Vec<Rule> {
     let namespace = route["metadata"]["namespace"].as_str().unwrap_or_default();
     match route["kind"].as_str() {
-        Some("VirtualService") => list(&route["spec"]["http"]).iter().map(|rule| istio(rule, namespace)).collect(),
-        Some("HTTPRoute") => list(&route["spec"]["rules"]).iter().map(|rule| gateway(rule, namespace)).collect(),
+        Some("VirtualService") => list(&route["spec"]["http"])
+            .iter()
+            .map(|rule| istio(rule, namespace))
+            .collect(),
+        Some("HTTPRoute") => list(&route["spec"]["rules"])
+            .iter()
+            .map(|rule| gateway(rule, namespace))
+            .collect(),
         kind => panic!("not a route: {kind:?}"),
     }
 }
@@ -38,7 +47,10 @@ fn list(value: &Value) -> &[Value] {
 }
 
 fn istio(rule: &Value, namespace: &str) -> Rule {
-    let mut read = Rule { matches: list(&rule["match"]).to_vec(), ..Rule::default() };
+    let mut read = Rule {
+        matches: list(&rule["match"]).to_vec(),
+        ..Rule::default()
+    };
     let default_weight = if list(&rule["route"]).len() == 1 { 100 } else { 0 };
     for destination in list(&rule["route"]) {
         if let Some(service) = service_of_host(&destination["destination"]["host"], namespace) {
@@ -50,7 +62,10 @@ fn istio(rule: &Value, namespace: &str) -> Rule {
     }
     for mirror in list(&rule["mirrors"]) {
         let percentage = &mirror["percentage"]["value"];
-        let percentage = percentage.as_i64().or_else(|| percentage.as_str()?.parse().ok()).unwrap_or(100);
+        let percentage = percentage
+            .as_i64()
+            .or_else(|| percentage.as_str()?.parse().ok())
+            .unwrap_or(100);
         let service = service_of_host(&mirror["destination"]["host"], namespace);
         read.mirrors.extend(service.map(|service| (service, percentage)));
     }
@@ -63,7 +78,10 @@ fn istio(rule: &Value, namespace: &str) -> Rule {
 /// `<service>`, `<service>.<namespace>`, with `.svc` or `.svc.cluster.local`.
 fn service_of_host(host: &Value, namespace: &str) -> Option<String> {
     let host = host.as_str()?;
-    let host = host.strip_suffix(".svc.cluster.local").or_else(|| host.strip_suffix(".svc")).unwrap_or(host);
+    let host = host
+        .strip_suffix(".svc.cluster.local")
+        .or_else(|| host.strip_suffix(".svc"))
+        .unwrap_or(host);
     let (service, of) = host.split_once('.').unwrap_or((host, namespace));
     (of == namespace).then(|| service.to_owned())
 }
@@ -76,13 +94,18 @@ fn gateway(rule: &Value, namespace: &str) -> Rule {
     }
     let backends = list(&rule["backendRefs"]);
     for backend in backends {
-        let Some(service) = service_of_reference(backend, namespace) else { continue };
+        let Some(service) = service_of_reference(backend, namespace) else {
+            continue;
+        };
         let weight = backend["weight"].as_i64().unwrap_or(1);
         read.backends.push((service, weight));
         let filters = list(&backend["filters"]).iter().chain(list(&rule["filters"]));
         read.app_versions.extend(filters.filter_map(app_version));
     }
-    for filter in list(&rule["filters"]).iter().chain(backends.iter().flat_map(|backend| list(&backend["filters"]))) {
+    for filter in list(&rule["filters"])
+        .iter()
+        .chain(backends.iter().flat_map(|backend| list(&backend["filters"])))
+    {
         let mirror = &filter["requestMirror"];
         if let Some(service) = service_of_reference(&mirror["backendRef"], namespace) {
             read.mirrors.push((service, mirror["percent"].as_i64().unwrap_or(100)));

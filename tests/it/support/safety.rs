@@ -30,7 +30,11 @@ impl SafetyWatch {
     pub fn start(api: &Api, namespace: &str) -> Self {
         let kinds = OWNERS.iter().chain(&ROUTES).chain([&DEPLOYMENTS, &SERVICES]);
         let recorders = kinds.map(|kind| Recorder::start(api, namespace, kind)).collect();
-        Self { api: api.clone(), namespace: namespace.to_owned(), recorders }
+        Self {
+            api: api.clone(),
+            namespace: namespace.to_owned(),
+            recorders,
+        }
     }
 
     /// Everything that was stored up to now, in its order.
@@ -62,7 +66,10 @@ impl SafetyWatch {
     #[track_caller]
     pub fn assert_safe(&self) {
         let history = self.history();
-        let written = history.iter().filter(|seen| is_route(seen) && seen.change == Change::Stored).count();
+        let written = history
+            .iter()
+            .filter(|seen| is_route(seen) && seen.change == Change::Stored)
+            .count();
         assert!(written > 0, "no route was written: there was nothing to watch over");
         let violations = violations(&history);
         let account: Vec<String> = violations.iter().map(|violation| violation.account(&history)).collect();
@@ -94,13 +101,21 @@ impl Violation {
         let mut text = format!("rv {}: {}\n", self.resource_version, self.what);
         let concerns = |seen: &&Seen| is_route(seen) || seen.name() == self.backend;
         let all: Vec<&Seen> = history.iter().filter(concerns).collect();
-        let Some(at) = all.iter().position(|seen| seen.resource_version == self.resource_version) else {
+        let Some(at) = all
+            .iter()
+            .position(|seen| seen.resource_version == self.resource_version)
+        else {
             return text;
         };
         for seen in &all[at.saturating_sub(BEFORE)..(at + AFTER + 1).min(all.len())] {
             let sign = if seen.at < all[at].at { '-' } else { '+' };
             let apart = seen.at.max(all[at].at) - seen.at.min(all[at].at);
-            let _ = writeln!(text, "    rv {} {sign}{apart:.0?} {}", seen.resource_version, line(seen));
+            let _ = writeln!(
+                text,
+                "    rv {} {sign}{apart:.0?} {}",
+                seen.resource_version,
+                line(seen)
+            );
         }
         text
     }
@@ -122,8 +137,13 @@ pub fn violations(history: &[Seen]) -> Vec<Violation> {
     for seen in history {
         let before = stored.objects.get(&(seen.kind.as_str(), seen.name())).copied();
         if is_route(seen) && seen.change == Change::Stored {
-            let known = before.filter(|before| before.change != Change::Deleted).map(backends).unwrap_or_default();
-            let new = backends(seen).into_iter().filter(|(backend, weight)| *weight > 0 && !serves(&known, backend));
+            let known = before
+                .filter(|before| before.change != Change::Deleted)
+                .map(backends)
+                .unwrap_or_default();
+            let new = backends(seen)
+                .into_iter()
+                .filter(|(backend, weight)| *weight > 0 && !serves(&known, backend));
             violations.extend(new.filter_map(|(backend, _)| stored.why_not_ready(seen, &backend)));
         } else if OWNERS.contains(&seen.kind.as_str()) && seen.is_going() {
             stored.gone.extend(uid(seen));
@@ -141,11 +161,16 @@ impl Stored<'_> {
         let find = |kind| self.objects.get(&(kind, backend)).copied();
         let fault = match (find(SERVICES), find(DEPLOYMENTS)) {
             (None, _) => "whose Service does not exist".to_owned(),
-            (Some(service), _) if service.is_going() => format!("whose Service goes since rv {}", service.resource_version),
+            (Some(service), _) if service.is_going() => {
+                format!("whose Service goes since rv {}", service.resource_version)
+            }
             (_, None) => "which has no Deployment".to_owned(),
             (_, Some(one)) if one.is_going() => format!("whose Deployment goes since rv {}", one.resource_version),
             (_, Some(one)) if available(one) == 0 => {
-                format!("whose Deployment has no available replica as of rv {}", one.resource_version)
+                format!(
+                    "whose Deployment has no available replica as of rv {}",
+                    one.resource_version
+                )
             }
             _ => return None,
         };
@@ -161,14 +186,21 @@ impl Stored<'_> {
         if self.has_lost_owner(seen) || ![DEPLOYMENTS, SERVICES].contains(&seen.kind.as_str()) {
             return None;
         }
-        let mut routes = self.objects.values().filter(|one| is_route(one) && !one.is_going() && !self.has_lost_owner(one));
+        let mut routes = self
+            .objects
+            .values()
+            .filter(|one| is_route(one) && !one.is_going() && !self.has_lost_owner(one));
         let route = routes.find(|route| backends(route).contains_key(seen.name()))?;
         Some(Violation {
             resource_version: seen.resource_version,
             backend: seen.name().to_owned(),
             what: format!(
                 "{} {} is deleted while {} {} of rv {} names it",
-                seen.kind, seen.name(), route.kind, route.name(), route.resource_version
+                seen.kind,
+                seen.name(),
+                route.kind,
+                route.name(),
+                route.resource_version
             ),
         })
     }
@@ -216,7 +248,11 @@ fn line(seen: &Seen) -> String {
         _ if is_route(seen) => format!("names {:?}", backends(seen)),
         _ if seen.kind == DEPLOYMENTS => {
             let number = |value: &Value| value.as_i64().unwrap_or(0);
-            format!("{} of {} available", available(seen), number(&seen.object["spec"]["replicas"]))
+            format!(
+                "{} of {} available",
+                available(seen),
+                number(&seen.object["spec"]["replicas"])
+            )
         }
         _ => "stored".to_owned(),
     };

@@ -67,7 +67,11 @@ impl Test {
     pub fn start(&self) {
         let mut operator = self.operator.lock().unwrap();
         assert!(operator.is_none(), "the operator runs already");
-        *operator = Some(Operator::start(&self.cluster.operator_kubeconfig, Some(&self.namespace), &self.log));
+        *operator = Some(Operator::start(
+            &self.cluster.operator_kubeconfig,
+            Some(&self.namespace),
+            &self.log,
+        ));
     }
 
     /// Ends the operator as a crash would.
@@ -132,7 +136,9 @@ impl Test {
     #[track_caller]
     pub fn columns(&self, kind: &str, name: &str) -> BTreeMap<String, String> {
         let printed = self.kubectl(["get", kind, name]);
-        let [header, row] = printed.lines().collect::<Vec<_>>()[..] else { panic!("{printed}") };
+        let [header, row] = printed.lines().collect::<Vec<_>>()[..] else {
+            panic!("{printed}")
+        };
         // Columns are as wide as their widest cell; two spaces at least stand between.
         let starts: Vec<usize> = (0..header.len())
             .filter(|at| !header[*at..].starts_with(' ') && (*at == 0 || header[..*at].ends_with(' ')))
@@ -141,7 +147,9 @@ impl Test {
             let end = starts.get(column + 1).copied().unwrap_or(line.len()).min(line.len());
             line.get(starts[column]..end).unwrap_or_default().trim().to_owned()
         };
-        (0..starts.len()).map(|column| (cell(header, column), cell(row, column))).collect()
+        (0..starts.len())
+            .map(|column| (cell(header, column), cell(row, column)))
+            .collect()
     }
 
     /// The object, if it exists.
@@ -152,21 +160,26 @@ impl Test {
     /// The object, which must exist.
     #[track_caller]
     pub fn get(&self, kind: &str, name: &str) -> Value {
-        self.find(kind, name).unwrap_or_else(|| panic!("there is no {kind} {name}"))
+        self.find(kind, name)
+            .unwrap_or_else(|| panic!("there is no {kind} {name}"))
     }
 
     /// Waits until there is such an object.
     #[track_caller]
     pub fn there(&self, kind: &str, name: &str) -> Value {
         let what = format!("there is a {kind} {name}");
-        self.wait_until(&what, SOON, || self.find(kind, name).ok_or_else(|| "there is none".to_owned()))
+        self.wait_until(&what, SOON, || {
+            self.find(kind, name).ok_or_else(|| "there is none".to_owned())
+        })
     }
 
     /// Waits until there is no such object.
     #[track_caller]
     pub fn gone(&self, kind: &str, name: &str) {
         let what = format!("{kind} {name} is gone");
-        self.wait_until(&what, SOON, || self.find(kind, name).map_or(Ok(()), |object| Err(object.to_string())));
+        self.wait_until(&what, SOON, || {
+            self.find(kind, name).map_or(Ok(()), |object| Err(object.to_string()))
+        });
     }
 
     /// Waits until `look` answers `Ok`; its `Err` is what it saw.
@@ -187,7 +200,9 @@ impl Test {
 
     /// The rules of the `VirtualService` or `HTTPRoute` of that name; none if there is neither.
     pub fn rules(&self, route: &str) -> Vec<Rule> {
-        let route = self.find("virtualservice", route).or_else(|| self.find("httproute", route));
+        let route = self
+            .find("virtualservice", route)
+            .or_else(|| self.find("httproute", route));
         route.map(|route| routes::rules(&route)).unwrap_or_default()
     }
 
@@ -201,7 +216,10 @@ impl Test {
     /// Waits until the route shares the requests without special conditions like this.
     #[track_caller]
     pub fn shares_become(&self, route: &str, want: &[(&str, i64)]) {
-        let want: Vec<_> = want.iter().map(|(service, weight)| ((*service).to_owned(), *weight)).collect();
+        let want: Vec<_> = want
+            .iter()
+            .map(|(service, weight)| ((*service).to_owned(), *weight))
+            .collect();
         let what = format!("{route} gives {want:?}");
         self.wait_until(&what, SOON, || super::equal(self.route_shares(route), &want));
     }
@@ -257,14 +275,25 @@ impl Test {
     /// What there is to see, for somebody who wonders why a test failed.
     fn describe(&self) -> String {
         let mut text = format!("\n==== namespace {}\n", self.namespace);
-        let kinds = "releases,routepolicies,virtualservices,httproutes,deployments,replicasets,pods,services,configmaps";
+        let kinds =
+            "releases,routepolicies,virtualservices,httproutes,deployments,replicasets,pods,services,configmaps";
         for arguments in [
             vec!["get", kinds, "--output=wide"],
-            vec!["get", "releases,routepolicies,virtualservices,httproutes", "--output=yaml"],
+            vec![
+                "get",
+                "releases,routepolicies,virtualservices,httproutes",
+                "--output=yaml",
+            ],
             vec!["get", "events", "--sort-by=.metadata.creationTimestamp"],
         ] {
             let said = self.kubectl.run(&arguments, "");
-            let _ = writeln!(text, "---- kubectl {}\n{}{}", arguments.join(" "), said.stdout, said.stderr);
+            let _ = writeln!(
+                text,
+                "---- kubectl {}\n{}{}",
+                arguments.join(" "),
+                said.stdout,
+                said.stderr
+            );
         }
         let _ = writeln!(text, "---- the operator\n{}\n====", operator::tail(&self.log, 200));
         text

@@ -80,7 +80,10 @@ fn the_blue_green_tutorial_does_what_it_says() {
     assert_istio_service(&test);
     assert_eq!(weight(&test, "httpbin-0"), "50");
     assert_shares(&test, &[("httpbin-0", 100)]);
-    assert_row(&test, ["httpbin", "deployment-istio", "blue-green", "1/1", "100", "Ready"]);
+    assert_row(
+        &test,
+        ["httpbin", "deployment-istio", "blue-green", "1/1", "100", "Ready"],
+    );
 
     // Deploy candidate
     test.apply(&release(CANDIDATE));
@@ -89,14 +92,20 @@ fn the_blue_green_tutorial_does_what_it_says() {
     assert_version(&test, "httpbin-1", "v1");
     assert_eq!(weight(&test, "httpbin-1"), "50");
     assert_shares(&test, &[("httpbin-0", 50), ("httpbin-1", 50)]);
-    assert_row(&test, ["httpbin", "deployment-istio", "blue-green", "2/2", "50/50", "Ready"]);
+    assert_row(
+        &test,
+        ["httpbin", "deployment-istio", "blue-green", "2/2", "50/50", "Ready"],
+    );
 
     // Modify weights
     test.apply(&release(WEIGHTS));
     test.wait_ready("release/httpbin");
     assert_eq!([weight(&test, "httpbin-0"), weight(&test, "httpbin-1")], ["30", "70"]);
     assert_shares(&test, &[("httpbin-0", 30), ("httpbin-1", 70)]);
-    assert_row(&test, ["httpbin", "deployment-istio", "blue-green", "2/2", "30/70", "Ready"]);
+    assert_row(
+        &test,
+        ["httpbin", "deployment-istio", "blue-green", "2/2", "30/70", "Ready"],
+    );
 
     // Promote candidate
     test.apply(&release(PROMOTED));
@@ -104,7 +113,10 @@ fn the_blue_green_tutorial_does_what_it_says() {
     assert_version(&test, "httpbin-0", "v1");
     assert_shares(&test, &[("httpbin-0", 100)]);
     assert_gone(&test, "httpbin-1");
-    assert_row(&test, ["httpbin", "deployment-istio", "blue-green", "1/1", "100", "Ready"]);
+    assert_row(
+        &test,
+        ["httpbin", "deployment-istio", "blue-green", "1/1", "100", "Ready"],
+    );
     safety.assert_safe();
 
     // Cleanup
@@ -121,7 +133,10 @@ fn the_blue_green_tutorial_does_what_it_says() {
 
 #[track_caller]
 fn assert_shares(test: &Test, want: &[(&str, i32)]) {
-    let route: Vec<Value> = want.iter().map(|(service, weight)| share(test, service, *weight)).collect();
+    let route: Vec<Value> = want
+        .iter()
+        .map(|(service, weight)| share(test, service, *weight))
+        .collect();
     let want = virtual_service(test, json!({ "route": route }));
     assert_eq!(test.get("virtualservice", "httpbin")["spec"], want);
 }

@@ -122,8 +122,15 @@ fn the_mirroring_tutorial_for_apps_of_ones_own_does_what_it_says() {
     // Cleanup
     test.kubectl(["delete", "routepolicy", "httpbin"]);
     test.gone("httproute", "httpbin");
-    for (kind, name) in [("deployment", "httpbin-v1"), ("service", "httpbin-v1"), ("service", "httpbin")] {
-        assert!(test.get(kind, name)["metadata"]["deletionTimestamp"].is_null(), "{kind} {name} is the user's");
+    for (kind, name) in [
+        ("deployment", "httpbin-v1"),
+        ("service", "httpbin-v1"),
+        ("service", "httpbin"),
+    ] {
+        assert!(
+            test.get(kind, name)["metadata"]["deletionTimestamp"].is_null(),
+            "{kind} {name} is the user's"
+        );
     }
 }
 

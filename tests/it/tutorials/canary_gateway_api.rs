@@ -55,7 +55,10 @@ fn the_canary_tutorial_does_what_it_says() {
     test.apply(&release(INITIAL));
     test.wait_ready("release/httpbin");
     assert_version(&test, "httpbin-0", "v0");
-    assert!(test.find("configmap", "httpbin-0-weight-config").is_none(), "a canary has no weights");
+    assert!(
+        test.find("configmap", "httpbin-0-weight-config").is_none(),
+        "a canary has no weights"
+    );
     assert_application_service(&test);
     assert_rules(&test, &[everything_to("httpbin-0")]);
     assert_row(&test, ["httpbin", "deployment-gtw", "canary", "1/1", "100", "Ready"]);
@@ -66,7 +69,10 @@ fn the_canary_tutorial_does_what_it_says() {
     assert_version(&test, "httpbin-0", "v0");
     assert_version(&test, "httpbin-1", "v1");
     assert_rules(&test, &[test_traffic_to("httpbin-1"), everything_to("httpbin-0")]);
-    assert_row(&test, ["httpbin", "deployment-gtw", "canary", "2/2", "100/match", "Ready"]);
+    assert_row(
+        &test,
+        ["httpbin", "deployment-gtw", "canary", "2/2", "100/match", "Ready"],
+    );
 
     // Promote candidate
     test.apply(&release(PROMOTED));
@@ -113,7 +119,10 @@ fn everything_to(service: &str) -> Value {
 
 fn test_traffic_to(service: &str) -> Value {
     let header = json!({ "type": "Exact", "name": "traffic", "value": "test" });
-    rule(&json!({ "path": { "type": "PathPrefix", "value": "/" }, "headers": [header] }), service)
+    rule(
+        &json!({ "path": { "type": "PathPrefix", "value": "/" }, "headers": [header] }),
+        service,
+    )
 }
 
 fn rule(matched: &Value, service: &str) -> Value {

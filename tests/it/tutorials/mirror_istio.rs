@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::{
-    assert_gone, assert_istio_service, assert_release_ends_whole, assert_row, assert_version, destination, release, share,
-    virtual_service, weight,
+    assert_gone, assert_istio_service, assert_release_ends_whole, assert_row, assert_version, destination, release,
+    share, virtual_service, weight,
 };
 use crate::support::Test;
 
@@ -72,7 +72,10 @@ fn the_mirroring_tutorial_does_what_it_says() {
     test.wait_ready("release/httpbin");
     assert_version(&test, "httpbin-0", "v0");
     assert_istio_service(&test);
-    assert!(test.find("configmap", "httpbin-0-weight-config").is_none(), "only a candidate has a percentage");
+    assert!(
+        test.find("configmap", "httpbin-0-weight-config").is_none(),
+        "only a candidate has a percentage"
+    );
     assert_mirrored(&test, None);
     assert_row(&test, ["httpbin", "deployment-istio", "mirror", "1/1", "100", "Ready"]);
 
@@ -83,14 +86,20 @@ fn the_mirroring_tutorial_does_what_it_says() {
     assert_version(&test, "httpbin-1", "v1");
     assert_eq!(weight(&test, "httpbin-1"), "100");
     assert_mirrored(&test, Some(100));
-    assert_row(&test, ["httpbin", "deployment-istio", "mirror", "2/2", "100/copy:100", "Ready"]);
+    assert_row(
+        &test,
+        ["httpbin", "deployment-istio", "mirror", "2/2", "100/copy:100", "Ready"],
+    );
 
     // Modify mirrored weight
     test.apply(&release(HALF));
     test.wait_ready("release/httpbin");
     assert_eq!(weight(&test, "httpbin-1"), "50");
     assert_mirrored(&test, Some(50));
-    assert_row(&test, ["httpbin", "deployment-istio", "mirror", "2/2", "100/copy:50", "Ready"]);
+    assert_row(
+        &test,
+        ["httpbin", "deployment-istio", "mirror", "2/2", "100/copy:50", "Ready"],
+    );
 
     // Promote candidate
     test.apply(&release(PROMOTED));
@@ -120,5 +129,8 @@ fn assert_mirrored(test: &Test, percent: Option<i32>) {
         let mirror = json!({ "destination": destination(test, "httpbin-1"), "percentage": { "value": percent } });
         rule["mirrors"] = json!([mirror]);
     }
-    assert_eq!(test.get("virtualservice", "httpbin")["spec"], virtual_service(test, rule));
+    assert_eq!(
+        test.get("virtualservice", "httpbin")["spec"],
+        virtual_service(test, rule)
+    );
 }

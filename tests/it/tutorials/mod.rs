@@ -30,7 +30,10 @@ fn assert_version(test: &Test, name: &str, label: &str) {
     let service = test.get("service", name);
     assert_eq!(service["metadata"]["labels"]["app.kubernetes.io/version"], label);
     assert_eq!(service["spec"]["ports"][0]["port"], 80);
-    assert_eq!(service["spec"]["selector"], deployment["spec"]["template"]["metadata"]["labels"]);
+    assert_eq!(
+        service["spec"]["selector"],
+        deployment["spec"]["template"]["metadata"]["labels"]
+    );
 }
 
 /// The live weight of a version.
@@ -38,7 +41,10 @@ fn assert_version(test: &Test, name: &str, label: &str) {
 fn weight(test: &Test, version: &str) -> String {
     let config = test.get("configmap", &format!("{version}-weight-config"));
     assert_eq!(config["metadata"]["labels"]["iter8.tools/watch"], "true");
-    config["metadata"]["annotations"]["iter8.tools/weight"].as_str().unwrap().to_owned()
+    config["metadata"]["annotations"]["iter8.tools/weight"]
+        .as_str()
+        .unwrap()
+        .to_owned()
 }
 
 /// Nothing of a version is left.
@@ -76,7 +82,10 @@ fn assert_release_ends_whole(test: &Test, made: &[(&str, &str)]) {
 fn assert_istio_service(test: &Test) {
     let spec = &test.get("service", "httpbin")["spec"];
     assert_eq!(spec["type"], "ExternalName");
-    assert_eq!(spec["externalName"], "istio-ingressgateway.istio-system.svc.cluster.local");
+    assert_eq!(
+        spec["externalName"],
+        "istio-ingressgateway.istio-system.svc.cluster.local"
+    );
 }
 
 /// A `VirtualService` of the application with one rule for all requests.
