@@ -4,11 +4,11 @@ use chrono::{DateTime, Duration, Utc};
 
 use super::{Observed, Plan, target_kind};
 use crate::api::RoutePolicyStatus;
-use crate::api::route_policy::RoutingStrategy;
+use crate::api::route_policy::{ParentRef, RoutingStrategy};
 use crate::api::status::{Role, RouteStatus, Summary, Tristate, VersionStatus};
 use crate::model::kind::Kind;
 use crate::model::observed::{Meta, StoredRoute};
-use crate::model::policy::Policy;
+use crate::model::policy::{Policy, Target};
 use crate::plan::conditions::{self, Verdict, seconds};
 use crate::plan::{Event, Failure};
 
@@ -45,7 +45,7 @@ pub fn report(policy: &Policy, observed: &Observed, plan: &Plan, failures: &[Fai
     let old = observed.status.clone().unwrap_or_default();
     let versions = versions(policy, observed, plan, &old, now);
     let stored = observed.own_route(policy.uid);
-    let parents = known_parents(stored, &old);
+    let parents = known_parents(policy, stored, &old);
     let acceptance = acceptance(policy, stored, &parents);
     let route = stored.map(|(_, route)| {
         route_status(
@@ -184,7 +184,8 @@ enum Acceptance {
     Refused { reason: String, message: String },
 }
 
-fn known_parents(stored: Option<(&Meta, &StoredRoute)>, old: &RoutePolicyStatus) -> Vec<String> {
+/// The parents that the policy names and that have ever reported on the route.
+fn known_parents(policy: &Policy, stored: Option<(&Meta, &StoredRoute)>, old: &RoutePolicyStatus) -> Vec<String> {
     let mut parents: Vec<String> = old
         .route
         .iter()
@@ -197,7 +198,22 @@ fn known_parents(stored: Option<(&Meta, &StoredRoute)>, old: &RoutePolicyStatus)
     );
     parents.sort();
     parents.dedup();
+    let Target::HttpRoute(_, target) = &policy.route else {
+        return Vec::new();
+    };
+    let named: Vec<String> = target
+        .parent_refs
+        .iter()
+        .map(|parent| parent_key(policy, parent))
+        .collect();
+    parents.retain(|parent| named.contains(parent));
     parents
+}
+
+fn parent_key(policy: &Policy, parent: &ParentRef) -> String {
+    let kind = parent.kind.as_deref().unwrap_or("Gateway");
+    let namespace = parent.namespace.as_deref().unwrap_or(&policy.namespace);
+    format!("{kind}/{namespace}/{}", parent.name)
 }
 
 fn acceptance(policy: &Policy, stored: Option<(&Meta, &StoredRoute)>, parents: &[String]) -> Acceptance {
@@ -210,21 +226,36 @@ fn acceptance(policy: &Policy, stored: Option<(&Meta, &StoredRoute)>, parents: &
     if parents.is_empty() {
         return Acceptance::Accepted("NotReported");
     }
-    for parent in parents {
-        let Some(report) = route.parents.iter().find(|report| *report.parent == **parent) else {
-            return Acceptance::Pending(format!("{parent} has reported on the route before and does no more"));
-        };
-        if report.observed_generation < meta.generation {
-            return Acceptance::Pending(format!("{parent} has not yet reported on the route as it is now"));
-        }
-        if !report.accepted {
-            return Acceptance::Refused {
-                reason: report.reason.to_string(),
-                message: format!("{parent} refuses the route: {}", report.message),
-            };
-        }
+    let judged = parents.iter().map(|parent| accepted_by(parent, meta, route));
+    judged
+        .into_iter()
+        .find(|one| !matches!(one, Acceptance::Accepted(_)))
+        .unwrap_or(Acceptance::Accepted("Accepted"))
+}
+
+/// What one parent says; of a parent that is named with several listeners, the worst.
+fn accepted_by(parent: &str, meta: &Meta, route: &StoredRoute) -> Acceptance {
+    let reports: Vec<_> = route
+        .parents
+        .iter()
+        .filter(|report| *report.parent == *parent)
+        .collect();
+    if reports.is_empty() {
+        return Acceptance::Pending(format!("{parent} has reported on the route before and does no more"));
     }
-    Acceptance::Accepted("Accepted")
+    if reports
+        .iter()
+        .any(|report| report.observed_generation < meta.generation)
+    {
+        return Acceptance::Pending(format!("{parent} has not yet reported on the route as it is now"));
+    }
+    reports
+        .into_iter()
+        .find(|report| !report.accepted)
+        .map_or(Acceptance::Accepted("Accepted"), |report| Acceptance::Refused {
+            reason: report.reason.to_string(),
+            message: format!("{parent} refuses the route: {}", report.message),
+        })
 }
 
 #[allow(clippy::too_many_arguments)] // a struct of these would only be taken apart again
