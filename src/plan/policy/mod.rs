@@ -1,5 +1,6 @@
 //! `RoutePolicy`: from versions, their readiness and weights to the one route.
 
+mod acceptance;
 pub mod intent;
 pub mod status;
 pub mod weights;

@@ -2,13 +2,14 @@
 
 use chrono::{DateTime, Duration, Utc};
 
+use super::acceptance::{self, Acceptance};
 use super::{Observed, Plan, target_kind};
 use crate::api::RoutePolicyStatus;
-use crate::api::route_policy::{ParentRef, RoutingStrategy};
+use crate::api::route_policy::RoutingStrategy;
 use crate::api::status::{Role, RouteStatus, Summary, Tristate, VersionStatus};
 use crate::model::kind::Kind;
 use crate::model::observed::{Meta, StoredRoute};
-use crate::model::policy::{Policy, Target};
+use crate::model::policy::Policy;
 use crate::plan::conditions::{self, Verdict, seconds};
 use crate::plan::{Event, Failure};
 
@@ -45,8 +46,8 @@ pub fn report(policy: &Policy, observed: &Observed, plan: &Plan, failures: &[Fai
     let old = observed.status.clone().unwrap_or_default();
     let versions = versions(policy, observed, plan, &old, now);
     let stored = observed.own_route(policy.uid);
-    let parents = known_parents(policy, stored, &old);
-    let acceptance = acceptance(policy, stored, &parents);
+    let parents = acceptance::known_parents(policy, stored, &old);
+    let acceptance = acceptance::of(policy, stored, &parents);
     let route = stored.map(|(_, route)| {
         route_status(
             policy,
@@ -174,88 +175,6 @@ pub fn traffic(strategy: RoutingStrategy, versions: &[VersionStatus], routed: bo
         (_, _, percent) => percent.unwrap_or(0).to_string(),
     };
     versions.iter().map(part).collect::<Vec<_>>().join("/")
-}
-
-/// What the parents say of the route.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Acceptance {
-    Accepted(&'static str),
-    Pending(String),
-    Refused { reason: String, message: String },
-}
-
-/// The parents that the policy names and that have ever reported on the route.
-fn known_parents(policy: &Policy, stored: Option<(&Meta, &StoredRoute)>, old: &RoutePolicyStatus) -> Vec<String> {
-    let mut parents: Vec<String> = old
-        .route
-        .iter()
-        .flat_map(|route| route.parents.iter().cloned())
-        .collect();
-    parents.extend(
-        stored
-            .iter()
-            .flat_map(|(_, route)| route.parents.iter().map(|report| report.parent.to_string())),
-    );
-    parents.sort();
-    parents.dedup();
-    let Target::HttpRoute(_, target) = &policy.route else {
-        return Vec::new();
-    };
-    let named: Vec<String> = target
-        .parent_refs
-        .iter()
-        .map(|parent| parent_key(policy, parent))
-        .collect();
-    parents.retain(|parent| named.contains(parent));
-    parents
-}
-
-fn parent_key(policy: &Policy, parent: &ParentRef) -> String {
-    let kind = parent.kind.as_deref().unwrap_or("Gateway");
-    let namespace = parent.namespace.as_deref().unwrap_or(&policy.namespace);
-    format!("{kind}/{namespace}/{}", parent.name)
-}
-
-fn acceptance(policy: &Policy, stored: Option<(&Meta, &StoredRoute)>, parents: &[String]) -> Acceptance {
-    let Some((meta, route)) = stored else {
-        return Acceptance::Pending("there is no route yet".to_owned());
-    };
-    if target_kind(&policy.route) == Kind::VirtualService {
-        return Acceptance::Accepted("Accepted");
-    }
-    if parents.is_empty() {
-        return Acceptance::Accepted("NotReported");
-    }
-    let judged = parents.iter().map(|parent| accepted_by(parent, meta, route));
-    judged
-        .into_iter()
-        .find(|one| !matches!(one, Acceptance::Accepted(_)))
-        .unwrap_or(Acceptance::Accepted("Accepted"))
-}
-
-/// What one parent says; of a parent that is named with several listeners, the worst.
-fn accepted_by(parent: &str, meta: &Meta, route: &StoredRoute) -> Acceptance {
-    let reports: Vec<_> = route
-        .parents
-        .iter()
-        .filter(|report| *report.parent == *parent)
-        .collect();
-    if reports.is_empty() {
-        return Acceptance::Pending(format!("{parent} has reported on the route before and does no more"));
-    }
-    if reports
-        .iter()
-        .any(|report| report.observed_generation < meta.generation)
-    {
-        return Acceptance::Pending(format!("{parent} has not yet reported on the route as it is now"));
-    }
-    reports
-        .into_iter()
-        .find(|report| !report.accepted)
-        .map_or(Acceptance::Accepted("Accepted"), |report| Acceptance::Refused {
-            reason: report.reason.to_string(),
-            message: format!("{parent} refuses the route: {}", report.message),
-        })
 }
 
 #[allow(clippy::too_many_arguments)] // a struct of these would only be taken apart again
