@@ -182,9 +182,13 @@ fn values(schema: &mut JSONSchemaProps) -> Option<&mut JSONSchemaProps> {
     }
 }
 
-/// Takes `nullable` away: the API server then drops nulls, so that an absent field has one form only.
+/// Takes `nullable` and the null of enums away: the API server then drops nulls, so that an absent field has one form
+/// only.
 fn simplify(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
+    if let Some(values) = &mut schema.enum_ {
+        values.retain(|value| !value.0.is_null());
+    }
     for property in schema
         .properties
         .iter_mut()
