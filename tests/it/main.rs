@@ -4,11 +4,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod admission;
+mod architecture;
 mod crds;
+mod dependencies;
 mod golden;
 mod objects;
 mod rbac;
 mod readiness_table;
 mod routes;
+mod rust_paths;
 mod support;
 mod tutorials;
