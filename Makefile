@@ -1,0 +1,82 @@
+# Rust (rustup) and Go are all that is needed. CARGO_TARGET_DIR, XDG_CACHE_HOME and GOCACHE are heeded.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+# The local cluster: `make cluster NAME=other CRDS=gateway`.
+NAME ?= iter8
+CRDS ?= gateway,istio,knative
+# Where `make demo` plays: local, or current (the cluster of the current context).
+CLUSTER ?= local
+
+cluster := go run -C tests/cluster .
+
+##@ Try
+
+.PHONY: demo
+demo: ## Watch a release go from one version to a 30/70 split and on to promotion; CLUSTER=current: in your cluster
+	@CLUSTER=$(CLUSTER) demo/demo.sh up
+
+.PHONY: demo-env
+demo-env: ## Go on playing in the demo's cluster: eval "$$(make -s demo-env)"
+	@demo/demo.sh env
+
+.PHONY: demo-down
+demo-down: ## Remove what the demo made
+	@demo/demo.sh down
+
+.PHONY: cluster
+cluster: ## Start a Kubernetes control plane for a shell: eval "$$(make -s cluster)"; NAME=…, CRDS=gateway,istio,knative
+	@$(cluster) up --name $(NAME) --crds=$(CRDS)
+
+.PHONY: cluster-down
+cluster-down: ## End it; NAME=…
+	@$(cluster) down --name $(NAME)
+
+##@ Test
+
+.PHONY: test
+test: test-cluster ## Test everything: the local cluster, and the operator by itself and in real clusters
+	cargo test --locked
+
+.PHONY: test-cluster
+test-cluster: ## Test the local cluster
+	go vet -C tests/cluster ./...
+	go test -C tests/cluster ./...
+
+.PHONY: bench
+bench: ## Measure how fast the operator is, and what it asks of the API server
+	cargo bench --locked --bench '*'
+
+.PHONY: lint
+lint: ## Check format, lints and documentation; a warning is a failure
+	cargo fmt --check
+	test -z "$$(gofmt -l tests/cluster | tee /dev/stderr)"
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
+
+.PHONY: verify
+verify: generate lint test ## Everything that a commit must pass; ends with a clean tree
+	@test -z "$$(git status --porcelain)" || { git status --short; echo 'verify: commit these changes first'; exit 1; }
+
+##@ Make
+
+.PHONY: build
+build: ## Build the operator
+	cargo build --locked
+
+.PHONY: generate
+generate: crds ## Write everything that is generated: CRDs, RBAC, the reference, golden files
+	UPDATE_GOLDEN=1 cargo test --locked --test it -- --quiet rbac reference objects routes
+
+.PHONY: crds
+crds: ## Write crds/ from the types in src/api
+	UPDATE_GOLDEN=1 cargo test --locked --test it -- --quiet crds
+
+.PHONY: help
+help: ## Print this
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { gsub(/[$$][$$]/, "$$", $$2); printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
