@@ -1,6 +1,6 @@
 //! Golden files: what is made must be what a file under `tests/golden` says.
 //!
-//! `UPDATE_GOLDEN=1 cargo test` rewrites the files; read the diff before you commit it.
+//! `UPDATE_GOLDEN=1 cargo test`, or `make generate`, rewrites the files; read the diff before you commit it.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
