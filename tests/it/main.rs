@@ -6,6 +6,7 @@
 mod admission;
 mod crds;
 mod golden;
+mod harness;
 mod objects;
 mod rbac;
 mod readiness_table;
