@@ -14,6 +14,8 @@ use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::support::cluster::dedicated_cluster;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Case {
@@ -163,7 +165,7 @@ fn crd_documents() -> Vec<Value> {
 }
 
 /// Every case through `kubectl apply`: the API server takes the CRDs, and decides as the list says.
-pub fn refuses_or_accepts(kubectl: &Path, kubeconfig: &Path) {
+fn refuses_or_accepts(kubectl: &Path, kubeconfig: &Path) {
     install(kubectl, kubeconfig, &crd_documents());
     let cases: Vec<Case> = cases()
         .into_iter()
@@ -191,7 +193,7 @@ pub fn refuses_or_accepts(kubectl: &Path, kubeconfig: &Path) {
 /// Objects stored before there were rules: their status, their labels and an apply of the same spec still pass.
 ///
 /// Takes the rules out of the CRDs for a moment, so nothing else may use the cluster's CRDs meanwhile.
-pub fn objects_that_break_a_rule_take_status(kubectl: &Path, kubeconfig: &Path) {
+fn objects_that_break_a_rule_take_status(kubectl: &Path, kubeconfig: &Path) {
     let mut bare = crd_documents();
     bare.iter_mut().for_each(without_rules);
     install(kubectl, kubeconfig, &bare);
@@ -280,12 +282,13 @@ fn remove(kubectl: &Path, kubeconfig: &Path, namespaces: &[String]) {
     assert_eq!(refusal(&run(kubectl, kubeconfig, &arguments, &[])), None);
 }
 
-/// By hand: `eval "$(go run . up)"` in `tests/cluster`, then `cargo test --test it -- --ignored admission`.
 #[test]
-#[ignore = "needs a cluster: KUBECONFIG"]
 fn the_api_server_decides_every_case_as_the_list_says() {
-    let kubeconfig = std::env::var_os("KUBECONFIG").expect("KUBECONFIG names a cluster's kubeconfig");
-    let (kubectl, kubeconfig) = (Path::new("kubectl"), Path::new(&kubeconfig));
+    // Of its own, as the second part changes the CRDs.
+    let Some(cluster) = dedicated_cluster("admission") else {
+        return;
+    };
+    let (kubectl, kubeconfig) = (&cluster.kubectl.binary, &cluster.kubectl.kubeconfig);
     refuses_or_accepts(kubectl, kubeconfig);
     objects_that_break_a_rule_take_status(kubectl, kubeconfig);
 }

@@ -9,6 +9,7 @@ mod crds;
 mod dependencies;
 mod docs;
 mod golden;
+mod harness;
 mod objects;
 mod rbac;
 mod readiness_table;

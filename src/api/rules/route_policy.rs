@@ -21,7 +21,7 @@ pub const BAD_FILTER: &str = "the filters of a policy are of type RequestHeaderM
 pub const TOO_MANY_FILTERS: &str = "with strategy mirror versions and filters together are at most 16, as an HTTPRoute \
      holds 16 filters in a rule: remove some";
 /// Services are of the core group.
-pub const SERVICE_GROUP: &str = "a parent of kind Service is of the core group: add group: \"\"";
+pub const SERVICE_GROUP: &str = "a parent of kind Service is of the core group: leave group out";
 
 const HOSTS: &[&str] = &["spec.route.httpRoute.hostnames[]", "spec.route.virtualService.hosts[]"];
 
@@ -99,7 +99,7 @@ fn routes() -> Vec<Rule> {
         Rule::new(
             &["spec.route.httpRoute.parentRefs[]"],
             SERVICE_GROUP,
-            "!has(self.kind) || self.kind != 'Service' || (has(self.group) && self.group == '')",
+            "!has(self.kind) || self.kind != 'Service' || !has(self.group) || self.group == ''",
         ),
     ]
 }

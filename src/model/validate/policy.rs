@@ -87,7 +87,7 @@ fn check_filters(spec: &RoutePolicySpec, errors: &mut Vec<FieldError>) {
         errors.push(FieldError::invalid("spec.route.httpRoute.filters", TOO_MANY_FILTERS));
     }
     for (index, parent) in route.parent_refs.iter().enumerate() {
-        if parent.kind.as_deref() == Some("Service") && parent.group.as_deref() != Some("") {
+        if parent.kind.as_deref() == Some("Service") && parent.group.as_deref().is_some_and(|group| !group.is_empty()) {
             errors.push(FieldError::invalid(
                 format!("spec.route.httpRoute.parentRefs[{index}]"),
                 SERVICE_GROUP,

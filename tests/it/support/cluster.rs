@@ -99,14 +99,11 @@ impl Cluster {
         let path = |key: &str| PathBuf::from(state[key].as_str().unwrap());
         let folder = path("dir").join("tests");
         let kubectl = path("binDir").join("kubectl");
-        Self::install(
-            kubectl,
-            kubeconfig.into(),
-            folder,
-            Some(path("auditLog")),
-            Some(name),
-            dedicated,
-        )
+        let audit_log = Some(path("auditLog"));
+        let cluster = Self::install(kubectl, kubeconfig.into(), folder, audit_log, Some(name), dedicated);
+        // Its garbage collector looks for new kinds every 30 s, and at its start.
+        cluster.component("restart", "kube-controller-manager");
+        cluster
     }
 
     /// The one of `KUBECONFIG`.

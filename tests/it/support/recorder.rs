@@ -41,7 +41,7 @@ pub struct Seen {
 impl Seen {
     /// `metadata.name`.
     pub fn name(&self) -> &str {
-        self.object["metadata"]["name"].as_str().unwrap_or_default()
+        name(&self.object)
     }
 
     /// Whether it is about to go, or gone.
@@ -52,62 +52,57 @@ impl Seen {
 
 /// Records the objects of one kind in one namespace, from a list on, until it is dropped.
 pub struct Recorder {
+    source: Source,
+    log: Arc<Mutex<Log>>,
+    task: AbortHandle,
+}
+
+/// What is recorded.
+#[derive(Clone)]
+struct Source {
     api: Api,
     namespace: String,
     resource: Resource,
-    log: Arc<Mutex<Log>>,
-    task: AbortHandle,
 }
 
 #[derive(Default)]
 struct Log {
     seen: Vec<Seen>,
-    /// Why the recording is not whole.
-    gap: Option<String>,
+    gaps: Vec<Gap>,
 }
+
+/// Versions between these two may be missing, both excluded: an API server that was restarted knows no older ones.
+pub type Gap = (u64, u64);
 
 impl Recorder {
     /// Begins. What is stored after this returns is not missed.
     pub fn start(api: &Api, namespace: &str, kind: &str) -> Self {
-        let resource = Resource::named(kind);
-        let (objects, version) = api.list(namespace, &resource);
+        let source = Source {
+            api: api.clone(),
+            namespace: namespace.to_owned(),
+            resource: Resource::named(kind),
+        };
+        let (objects, version) = source.api.list(namespace, &source.resource);
         let mut log = Log::default();
-        log.seen.extend(
-            objects
-                .into_iter()
-                .map(|object| seen(&resource, Change::Listed, object)),
-        );
+        log.seen
+            .extend(objects.into_iter().map(|object| source.seen(Change::Listed, object)));
         let log = Arc::new(Mutex::new(log));
-        let watch = follow(
-            api.clone(),
-            namespace.to_owned(),
-            resource.clone(),
-            version,
-            Arc::clone(&log),
-        );
-        let task = RUNTIME.spawn(watch).abort_handle();
-        let (api, namespace) = (api.clone(), namespace.to_owned());
-        Self {
-            api,
-            namespace,
-            resource,
-            log,
-            task,
-        }
+        let task = RUNTIME
+            .spawn(source.clone().follow(version, Arc::clone(&log)))
+            .abort_handle();
+        Self { source, log, task }
     }
 
-    /// Every version up to now, in the order in which they were stored. Fails if one may have been missed.
+    /// Every version up to now, in the order in which they were stored. Fails if one may be missing.
     #[track_caller]
     pub fn versions(&self) -> Vec<Seen> {
-        self.catch_up();
-        let log = self.log.lock().unwrap();
+        let (seen, gaps) = self.recorded();
         assert!(
-            log.gap.is_none(),
-            "the recording of {} has a gap: {:?}",
-            self.resource,
-            log.gap
+            gaps.is_empty(),
+            "versions of {} may be missing: {gaps:?}",
+            self.source.resource
         );
-        log.seen.clone()
+        seen
     }
 
     /// The same of one object.
@@ -118,20 +113,17 @@ impl Recorder {
         versions
     }
 
-    /// Waits until everything that is stored now has been recorded.
+    /// The versions up to now in their order, and where some may be missing.
     #[track_caller]
-    fn catch_up(&self) {
-        let (objects, listed) = self.api.list(&self.namespace, &self.resource);
+    pub fn recorded(&self) -> (Vec<Seen>, Vec<Gap>) {
+        let (objects, listed) = self.source.api.list(&self.source.namespace, &self.source.resource);
         let stored: BTreeMap<&str, u64> = objects
             .iter()
-            .map(|object| (object["metadata"]["name"].as_str().unwrap(), resource_version(object)))
+            .map(|object| (name(object), resource_version(object)))
             .collect();
         wait_until("the recording has caught up", SOON, || {
             let log = self.log.lock().unwrap();
-            let mut last: BTreeMap<&str, &Seen> = BTreeMap::new();
-            for seen in &log.seen {
-                last.insert(seen.name(), seen);
-            }
+            let last = last(&log.seen);
             let behind = stored
                 .iter()
                 .find(|(name, version)| last.get(*name).is_none_or(|seen| seen.resource_version < **version));
@@ -139,12 +131,11 @@ impl Recorder {
                 let known_gone = seen.change == Change::Deleted || seen.resource_version > listed;
                 !stored.contains_key(*name) && !known_gone
             });
-            match (behind, still_there) {
-                _ if log.gap.is_some() => Ok(()),
-                (None, None) => Ok(()),
-                (Some((name, _)), _) | (_, Some((name, _))) => Err(format!("{} {name} is behind", self.resource)),
+            match behind.map(|(name, _)| name).or(still_there.map(|(name, _)| name)) {
+                None => Ok((log.seen.clone(), log.gaps.clone())),
+                Some(name) => Err(format!("{} {name} is behind", self.source.resource)),
             }
-        });
+        })
     }
 }
 
@@ -154,60 +145,103 @@ impl Drop for Recorder {
     }
 }
 
-fn seen(resource: &Resource, change: Change, mut object: Value) -> Seen {
-    without_managed_fields(&mut object);
-    Seen {
-        resource_version: resource_version(&object),
-        at: Instant::now(),
-        change,
-        kind: resource.plural.clone(),
-        object,
-    }
+fn name(object: &Value) -> &str {
+    object["metadata"]["name"].as_str().unwrap_or_default()
 }
 
-/// Watches for good: a watch that ends is taken up where it ended, as the server forgets nothing for minutes.
-async fn follow(api: Api, namespace: String, resource: Resource, mut version: u64, log: Arc<Mutex<Log>>) {
-    loop {
-        let gap = watch(&api, &namespace, &resource, &mut version, &log).await;
-        if gap.is_some() {
-            log.lock().unwrap().gap = gap;
-            return;
+fn last(seen: &[Seen]) -> BTreeMap<&str, &Seen> {
+    seen.iter().map(|seen| (seen.name(), seen)).collect()
+}
+
+/// Why a watch ended.
+enum End {
+    /// It may be taken up where it ended.
+    Broken,
+    /// The server does not know that place any more.
+    Forgotten,
+}
+
+impl Source {
+    fn seen(&self, change: Change, mut object: Value) -> Seen {
+        without_managed_fields(&mut object);
+        Seen {
+            resource_version: resource_version(&object),
+            at: Instant::now(),
+            change,
+            kind: self.resource.plural.clone(),
+            object,
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
     }
-}
 
-/// One watch, to its end. `Some`: the server does not know the version any more from which to go on.
-async fn watch(api: &Api, namespace: &str, resource: &Resource, version: &mut u64, log: &Mutex<Log>) -> Option<String> {
-    let params = WatchParams {
-        bookmarks: true,
-        ..WatchParams::default()
-    };
-    let request = resource
-        .requests(Some(namespace))
-        .watch(&params, &version.to_string())
-        .unwrap();
-    let mut events = match api.client.request_events::<Value>(request).await {
-        Ok(events) => events.boxed(),
-        Err(kube::Error::Api(status)) if status.code == 410 => return Some(status.message.clone()),
-        // The kind is not installed: it has no objects.
-        Err(kube::Error::Api(status)) if status.code == 404 => std::future::pending().await,
-        Err(_) => return None,
-    };
-    while let Some(event) = events.next().await {
-        let (change, object) = match event {
-            Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => (Change::Stored, object),
-            Ok(WatchEvent::Deleted(object)) => (Change::Deleted, object),
-            Ok(WatchEvent::Bookmark(bookmark)) => {
-                *version = bookmark.metadata.resource_version.parse().unwrap();
-                continue;
+    /// Watches for good.
+    async fn follow(self, mut version: u64, log: Arc<Mutex<Log>>) {
+        loop {
+            if let End::Forgotten = self.watch(&mut version, &log).await {
+                let source = self.clone();
+                let listed = tokio::task::spawn_blocking(move || source.api.list(&source.namespace, &source.resource));
+                let (objects, now) = listed.await.unwrap();
+                self.bridge((version, now), &objects, &mut log.lock().unwrap());
+                version = now;
             }
-            Ok(WatchEvent::Error(status)) if status.code == 410 => return Some(status.message.clone()),
-            Ok(WatchEvent::Error(_)) | Err(_) => return None,
-        };
-        let seen = seen(resource, change, object);
-        *version = seen.resource_version;
-        log.lock().unwrap().seen.push(seen);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
-    None
+
+    /// One watch, to its end. Bookmarks keep `version` young where nothing happens.
+    async fn watch(&self, version: &mut u64, log: &Mutex<Log>) -> End {
+        let params = WatchParams {
+            bookmarks: true,
+            ..WatchParams::default()
+        };
+        let requests = self.resource.requests(Some(&self.namespace));
+        let request = requests.watch(&params, &version.to_string()).unwrap();
+        let mut events = match self.api.client.request_events::<Value>(request).await {
+            Ok(events) => events.boxed(),
+            Err(kube::Error::Api(status)) if status.code == 410 => return End::Forgotten,
+            // The kind is not installed: it has no objects.
+            Err(kube::Error::Api(status)) if status.code == 404 => std::future::pending().await,
+            Err(_) => return End::Broken,
+        };
+        while let Some(event) = events.next().await {
+            let (change, object) = match event {
+                Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => (Change::Stored, object),
+                Ok(WatchEvent::Deleted(object)) => (Change::Deleted, object),
+                Ok(WatchEvent::Bookmark(bookmark)) => {
+                    *version = bookmark.metadata.resource_version.parse().unwrap();
+                    continue;
+                }
+                Ok(WatchEvent::Error(status)) if status.code == 410 => return End::Forgotten,
+                Ok(WatchEvent::Error(_)) | Err(_) => return End::Broken,
+            };
+            let seen = self.seen(change, object);
+            *version = seen.resource_version;
+            log.lock().unwrap().seen.push(seen);
+        }
+        End::Broken
+    }
+
+    /// Takes in a list in place of the changes that led to it.
+    fn bridge(&self, (from, to): Gap, objects: &[Value], log: &mut Log) {
+        let before = last(&log.seen);
+        let known = |object: &Value| {
+            let seen = before.get(name(object));
+            seen.is_some_and(|seen| seen.resource_version == resource_version(object))
+        };
+        let gone = before
+            .values()
+            .filter(|seen| seen.change != Change::Deleted && objects.iter().all(|object| name(object) != seen.name()));
+        let mut missed: Vec<Seen> = gone
+            .map(|seen| Seen {
+                resource_version: to,
+                at: Instant::now(),
+                change: Change::Deleted,
+                ..(*seen).clone()
+            })
+            .collect();
+        let changed = objects.iter().filter(|object| !known(object));
+        missed.extend(changed.map(|object| self.seen(Change::Stored, object.clone())));
+        missed.sort_by_key(|seen| seen.resource_version);
+        log.seen.extend(missed);
+        log.gaps.push((from, to));
+    }
 }

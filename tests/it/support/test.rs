@@ -31,6 +31,8 @@ pub struct Test {
     kubectl: Kubectl,
     operator: Mutex<Option<Operator>>,
     log: PathBuf,
+    /// Kinds and names of objects outside of the namespace.
+    outside: Mutex<Vec<(&'static str, String)>>,
 }
 
 impl Test {
@@ -59,6 +61,7 @@ impl Test {
             log: cluster.folder.join(format!("{namespace}.log")),
             cluster,
             namespace,
+            outside: Mutex::default(),
         }
     }
 
@@ -126,6 +129,18 @@ impl Test {
         said.stderr
     }
 
+    /// `kubectl apply -f -` of an object that has no namespace, and that ends with the test; the namespace's name must be
+    /// part of its name.
+    #[track_caller]
+    pub fn apply_outside(&self, kind: &'static str, name: &str, yaml: &str) {
+        assert!(
+            name.contains(&self.namespace),
+            "{kind} {name} may be in another test's way"
+        );
+        self.outside.lock().unwrap().push((kind, name.to_owned()));
+        self.apply(yaml);
+    }
+
     /// What users do to see that something is ready: `kubectl wait --for=condition=Ready release/httpbin`.
     #[track_caller]
     pub fn wait_ready(&self, object: &str) {
@@ -182,10 +197,15 @@ impl Test {
         });
     }
 
-    /// Waits until `look` answers `Ok`; its `Err` is what it saw.
+    /// Waits until `look` answers `Ok`; its `Err` is what it saw. Fails at once if the operator ends meanwhile.
     #[track_caller]
-    pub fn wait_until<T>(&self, what: &str, within: Duration, look: impl FnMut() -> Result<T, String>) -> T {
-        wait_until(what, within, look)
+    pub fn wait_until<T>(&self, what: &str, within: Duration, mut look: impl FnMut() -> Result<T, String>) -> T {
+        wait_until(what, within, || {
+            let looked = look();
+            let ended = self.operator.lock().unwrap().as_mut().and_then(Operator::exit_status);
+            assert!(looked.is_ok() || ended.is_none(), "the operator has ended: {ended:?}");
+            looked
+        })
     }
 
     /// What a Release says of itself.
@@ -306,6 +326,9 @@ impl Drop for Test {
             println!("{}", self.describe());
         }
         drop(self.operator.get_mut().ok().and_then(Option::take));
+        for (kind, name) in self.outside.get_mut().unwrap() {
+            self.cluster.api.delete(kind, name);
+        }
         self.cluster.api.delete("namespace", &self.namespace);
     }
 }

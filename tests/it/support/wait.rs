@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Long enough for anything that should happen at once, on a busy machine too.
-pub const SOON: Duration = Duration::from_secs(60);
+pub const SOON: Duration = Duration::from_mins(1);
 
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -27,10 +27,7 @@ pub fn wait_until<T>(what: &str, within: Duration, mut look: impl FnMut() -> Res
 }
 
 /// For [`wait_until`]: whether what was seen is what was wanted.
-pub fn equal<T: Debug, W: Debug + ?Sized>(got: T, want: &W) -> Result<T, String>
-where
-    T: PartialEq<W>,
-{
+pub fn equal<T: Debug + PartialEq<W>, W: Debug + ?Sized>(got: T, want: &W) -> Result<T, String> {
     if got == *want {
         return Ok(got);
     }

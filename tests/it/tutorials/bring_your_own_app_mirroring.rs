@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::{SOON, Test, equal};
 
-const HTTPBIN: &str = "
+pub(super) const HTTPBIN: &str = "
 apiVersion: v1
 kind: Service
 metadata:
@@ -47,7 +47,7 @@ spec:
         port: 8000
 ";
 
-fn deployment(version: &str) -> String {
+pub(super) fn deployment(version: &str) -> String {
     format!(
         r#"
 apiVersion: apps/v1
@@ -77,7 +77,7 @@ spec:
     )
 }
 
-fn service(version: &str) -> String {
+pub(super) fn service(version: &str) -> String {
     format!(
         "
 apiVersion: v1

@@ -4,6 +4,7 @@ mod blue_green_istio;
 mod bring_your_own_app_mirroring;
 mod canary_gateway_api;
 mod mirror_istio;
+mod other_kinds;
 
 use serde_json::{Value, json};
 
