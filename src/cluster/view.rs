@@ -13,6 +13,8 @@ use crate::model::ownership;
 mod route;
 mod workload;
 
+pub use workload::await_report;
+
 /// Reads an object of a kind from its JSON text; `None` when not even its metadata can be read.
 ///
 /// A `spec` or `status` of an unexpected form yields `Body::Malformed`, so one bad object never stops its kind's watch.

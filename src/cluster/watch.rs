@@ -67,6 +67,7 @@ impl Watches {
             namespace: self.namespace.clone(),
             crds: self.crds.subscribe(),
             look_until: Instant::now(),
+            reports: false,
         };
         tasks.insert(kind.clone(), tokio::spawn(task.run()));
     }

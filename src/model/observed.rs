@@ -210,8 +210,10 @@ pub struct Workload {
 pub struct Other {
     /// `spec.replicas`, where the kind has it.
     pub replicas: Option<i32>,
-    /// Condition `Ready`: `None` when the object has none.
+    /// Condition `Ready`: `None` when the object needs none.
     pub ready: Option<crate::api::status::Tristate>,
+    /// Whether it has a status at all.
+    pub reported: bool,
     /// The condition's `observedGeneration`, else the status's; `None` when neither is reported.
     pub observed_generation: Option<i64>,
 }

@@ -134,6 +134,6 @@ fn of_other(meta: &Meta, other: &Other) -> Verdict {
     match ready {
         Tristate::True => READY,
         Tristate::False => (Tristate::False, "NotReady", "has condition Ready=False"),
-        Tristate::Unknown => (Tristate::Unknown, "Unknown", "has condition Ready=Unknown"),
+        Tristate::Unknown => (Tristate::Unknown, "Unknown", "has not said yet whether it is ready"),
     }
 }

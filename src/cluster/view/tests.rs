@@ -270,6 +270,26 @@ fn other_kinds_are_read_by_replicas_or_by_condition_ready() {
 }
 
 #[test]
+fn an_object_whose_status_is_still_to_come_is_not_ready_for_sure() {
+    let service = KindRef::new("serving.knative.dev/v1", "Service");
+    let table = [
+        (json!({}), Some(Tristate::Unknown)),
+        (json!({ "status": {} }), Some(Tristate::Unknown)),
+        (json!({ "status": { "observedGeneration": 1 } }), None),
+        (
+            json!({ "status": { "conditions": [{ "type": "Ready", "status": "True" }] } }),
+            Some(Tristate::True),
+        ),
+    ];
+    for (object, want) in table {
+        let mut body = seen(&service, object).object.body;
+        await_report(&mut body);
+        let Body::Other(read) = body else { panic!("{body:?}") };
+        assert_eq!(read.ready, want);
+    }
+}
+
+#[test]
 fn a_body_of_an_unexpected_form_keeps_its_metadata() {
     let read = known(Kind::VirtualService, json!({ "spec": { "http": "none" } }));
     assert_eq!(read.meta.resource_version, 42);

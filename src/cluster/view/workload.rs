@@ -139,5 +139,20 @@ fn with_condition(object: &Value, replicas: Option<i32>, observed_generation: Op
             _ => Tristate::Unknown,
         }),
         observed_generation: own_generation.or(observed_generation),
+        reported: object
+            .get("status")
+            .and_then(Value::as_object)
+            .is_some_and(|status| !status.is_empty()),
+    }
+}
+
+/// An object of a kind with a status that has none yet: whether it will be ready is not known before its controller has
+/// seen it (a new Knative Service has no condition `Ready`, and serves nobody).
+pub fn await_report(body: &mut Body) {
+    if let Body::Other(other) = body
+        && other.ready.is_none()
+        && !other.reported
+    {
+        other.ready = Some(Tristate::Unknown);
     }
 }

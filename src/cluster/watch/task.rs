@@ -33,6 +33,8 @@ pub(super) struct Task {
     pub(super) crds: broadcast::Receiver<Crd>,
     /// Until when to look for the kind though it was missing: its CRD has come.
     pub(super) look_until: Instant,
+    /// Whether the kind has a status, that a controller writes: known of a kind that is none of ours.
+    pub(super) reports: bool,
 }
 
 impl Task {
@@ -90,13 +92,16 @@ impl Task {
     /// One step, or until the kind's CRD goes.
     async fn follow_on(&mut self, follow: &mut Option<Follow>) -> Result<(), Failure> {
         if follow.is_none() {
-            let requests = self.resource().await?.requests(self.namespace.as_deref());
+            let (resource, reports) = self.resource().await?;
+            self.reports = reports;
+            let requests = resource.requests(self.namespace.as_deref());
             let metadata_only = self.kind == KindRef::Known(Kind::ConfigMap);
             *follow = Some(Follow::new(self.client.clone(), requests, metadata_only));
         }
         let Some(follow) = follow else { return Ok(()) };
         let (store, kind, session) = (Arc::clone(&self.store), self.kind.clone(), self.session);
-        let mut sink = |event: Event<'_>| take_in(&store, &kind, session, &event);
+        let reports = self.reports;
+        let mut sink = |event: Event<'_>| take_in(&store, &kind, session, reports, &event);
         tokio::select! {
             stepped = follow.step(&mut sink) => stepped,
             () = self.crd_gone() => {
@@ -142,9 +147,9 @@ impl Task {
     }
 
     /// Where the kind is served: of a kind that is none of ours only the server knows its plural.
-    async fn resource(&self) -> Result<Resource, Failure> {
+    async fn resource(&self) -> Result<(Resource, bool), Failure> {
         match &self.kind {
-            KindRef::Known(kind) => Ok(Resource::from(*kind)),
+            KindRef::Known(kind) => Ok((Resource::from(*kind), false)),
             KindRef::Other(gvk) => discover(&self.client, gvk).await,
         }
     }
@@ -164,11 +169,13 @@ impl Task {
     }
 }
 
-fn take_in(store: &Store, kind: &KindRef, session: u64, event: &Event<'_>) {
+fn take_in(store: &Store, kind: &KindRef, session: u64, reports: bool, event: &Event<'_>) {
     let read = |text| {
-        let seen = view::read(kind, text);
-        if seen.is_none() {
-            tracing::warn!(%kind, "an object without readable metadata is ignored");
+        let mut seen = view::read(kind, text);
+        match &mut seen {
+            Some(seen) if reports => view::await_report(&mut seen.object.body),
+            Some(_) => {}
+            None => tracing::warn!(%kind, "an object without readable metadata is ignored"),
         }
         seen
     };
@@ -188,8 +195,9 @@ fn take_in(store: &Store, kind: &KindRef, session: u64, event: &Event<'_>) {
     }
 }
 
-/// Asks the server; a kind that it does not have, or that is not namespaced, is a 404.
-async fn discover(client: &Client, gvk: &Gvk) -> Result<Resource, Failure> {
+/// Asks the server, also whether the kind has a status; a kind that it does not have, or that is not namespaced, is a
+/// 404.
+async fn discover(client: &Client, gvk: &Gvk) -> Result<(Resource, bool), Failure> {
     let Gvk { group, version, kind } = gvk;
     let asked = async {
         if group.is_empty() {
@@ -201,14 +209,15 @@ async fn discover(client: &Client, gvk: &Gvk) -> Result<Resource, Failure> {
     let answer = tokio::time::timeout(Duration::from_secs(10), asked).await;
     let resources = answer.map_err(|_| Failure::Silence)??.resources;
     let found = resources
-        .into_iter()
+        .iter()
         .find(|resource| resource.kind == *kind && resource.namespaced && !resource.name.contains('/'));
     match found {
-        Some(resource) => Ok(Resource {
-            group: group.clone(),
-            version: version.clone(),
-            plural: resource.name,
-        }),
+        Some(resource) => {
+            let status = format!("{}/status", resource.name);
+            let reports = resources.iter().any(|resource| resource.name == status);
+            let (group, version, plural) = (group.clone(), version.clone(), resource.name.clone());
+            Ok((Resource { group, version, plural }, reports))
+        }
         None => Err(Failure::Status(
             kube::core::Status::failure("the server does not have the kind", "NotFound")
                 .with_code(404)
