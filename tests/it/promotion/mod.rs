@@ -3,7 +3,6 @@
 //! Every test plays its case with one application for each pair of strategy and mesh, all in its namespace and at once.
 
 mod capacity;
-mod edits;
 mod names;
 mod order;
 mod pace;
@@ -288,7 +287,8 @@ fn admit_pods(test: &Test) {
     test.kubectl(["delete", "quota", "no-more-pods"]);
 }
 
-/// From the version of a Deployment with a new pod template to the one in which it is rolled out (or the last one).
+/// From the version of a Deployment with a new pod template to the one in which it is rolled out, or gets another (or
+/// the last one).
 struct Roll {
     from: u64,
     to: u64,
@@ -306,6 +306,9 @@ fn rolls(history: &[Seen], deployment: &str) -> Vec<Roll> {
         let new = &seen.object["spec"]["template"];
         let from = seen.resource_version;
         if template.is_some_and(|old| old != new) {
+            if let Some(overtaken) = rolls.last_mut() {
+                overtaken.to = overtaken.to.min(from);
+            }
             rolls.push(Roll { from, to: u64::MAX });
             is_rolling = true;
         }
@@ -331,10 +334,18 @@ fn routes_within<'a>(history: &'a [Seen], app: &App, roll: &Roll) -> Vec<&'a See
     within.take_while(|seen| seen.resource_version <= roll.to).collect()
 }
 
+/// Everything that was stored, without a gap.
+#[track_caller]
+fn history(safety: &SafetyWatch) -> Vec<Seen> {
+    let (history, gaps) = safety.history();
+    assert!(gaps.is_empty(), "the recording has gaps: {gaps:?}");
+    history
+}
+
 /// While the primary's template was new and not rolled out, so many times, the source had all live traffic.
 #[track_caller]
 fn assert_source_serves(safety: &SafetyWatch, rolled: usize) {
-    let history = safety.history();
+    let history = history(safety);
     for app in APPS {
         let (primary, source) = (app.unnamed(0), app.unnamed(1));
         let rolls = rolls(&history, &primary);

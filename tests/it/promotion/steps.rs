@@ -124,7 +124,10 @@ fn suspended_in(step: &str) {
     apply_with(&test, &promoted, &json!({ "suspend": true, "drainSeconds": 2 }));
     observed(&test);
     let writes = test.writes_since(mark);
-    let others: Vec<_> = writes.iter().filter(|write| write.subresource != "status" && write.resource != "events").collect();
+    let others: Vec<_> = writes
+        .iter()
+        .filter(|write| write.subresource != "status" && write.resource != "events")
+        .collect();
     assert!(others.is_empty(), "a suspended Release wrote {others:?}");
     for (app, before) in APPS.iter().zip(before) {
         assert_eq!(test.release(app.name).ready_reason(), "Suspended", "{}", app.name);
@@ -159,7 +162,9 @@ fn waited_for(test: &Test, step: &str) {
         let accepted = test.policy(app.name).get()["route"]["acceptedSince"].take();
         let accepted: chrono::DateTime<chrono::Utc> = accepted.as_str().unwrap().parse().unwrap();
         let drained = accepted + chrono::Duration::seconds(1);
-        wait_until("requests have drained", SOON, || holds(chrono::Utc::now() > drained, drained));
+        wait_until("requests have drained", SOON, || {
+            holds(chrono::Utc::now() > drained, drained)
+        });
     }
 }
 
@@ -192,7 +197,12 @@ fn a_promotion_of_a_suspended_release_begins_when_it_is_no_longer_suspended() {
     apply_with(&test, &[version("b")], &json!({ "suspend": true }));
     observed(&test);
     let writes = test.writes_since(mark);
-    assert!(writes.iter().all(|write| write.subresource == "status" || write.resource == "events"), "{writes:?}");
+    assert!(
+        writes
+            .iter()
+            .all(|write| write.subresource == "status" || write.resource == "events"),
+        "{writes:?}"
+    );
     for app in APPS {
         let (a, b) = (app.unnamed(0), app.unnamed(1));
         assert_versions(&test, &app, &[(&a, "a"), (&b, "b")]);
