@@ -46,7 +46,12 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
     let plan = planner::plan(&policy, &observed, routes::render); // pure
     let mut written = Written::default();
     let carried_through = subject.carry_out(&plan, &mut written).await; // I/O
-    let observed = subject.observe(&policy, status); // what is stored now
+    // What is stored now; of the versions, what the route was planned from: else one that became ready since would be
+    // reported as ready beside a route that lacks it.
+    let observed = Observed {
+        readiness: observed.readiness,
+        ..subject.observe(&policy, status)
+    };
     let failures: Vec<Failure> = written
         .failures
         .iter()

@@ -10,6 +10,7 @@ use chrono::{DateTime, Duration, Utc};
 use super::workloads::Built;
 use super::{Observed, PolicySeen, Scale};
 use crate::api::release::{Promotion, PromotionStep};
+use crate::api::status::Tristate;
 use crate::model::observed::{Deployment, Meta, ReplicasOwner};
 use crate::model::release::{Release, Version};
 
@@ -246,7 +247,7 @@ impl Scene<'_> {
             );
             return Some(self.decision(PromotionStep::InPlace, source, message));
         }
-        if deployment.available >= primary.replicas {
+        if self.is_able(source, primary, deployment) {
             let message = format!("{source} takes the requests of {}", self.primary.name);
             return Some(self.decision(PromotionStep::Switch, source, message));
         }
@@ -297,11 +298,12 @@ impl Scene<'_> {
                 "an autoscaler or kubectl scale sets the replicas of Deployment {name}"
             ));
         }
-        if !self.observed.is_ready(source) {
+        // Unknown is what it is while it scales up.
+        if self.observed.readiness(source).ready == Tristate::False {
             return Some(format!("{source}, which runs the new version already, is not ready"));
         }
-        let short = deployment.available < primary.replicas;
-        if short && deployment.replicas < primary.replicas && deployment.replicas_owner == ReplicasOwner::Other {
+        let short = !self.is_able(source, primary, deployment);
+        if deployment.replicas < primary.replicas && deployment.replicas_owner == ReplicasOwner::Other {
             return Some(format!("somebody else sets the replicas of Deployment {source}"));
         }
         (short && self.scale_deadline(source, deployment) <= self.now).then(|| {
@@ -310,6 +312,11 @@ impl Scene<'_> {
                 primary.replicas
             )
         })
+    }
+
+    /// Whether the source can carry what the primary carries.
+    fn is_able(&self, source: &str, primary: &Deployment, deployment: &Deployment) -> bool {
+        deployment.available >= primary.replicas && self.observed.is_ready(source)
     }
 
     fn scale_deadline(&self, source: &str, deployment: &Deployment) -> DateTime<Utc> {

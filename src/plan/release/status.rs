@@ -231,6 +231,12 @@ fn ready(
     if let Some(failure) = failures.first() {
         return not(&failure.reason, &failure.message);
     }
+    if release.suspend {
+        let step = plan.promotion.as_ref().map(|decision| decision.step);
+        let stands = step.map(|step| format!("; the promotion stands still in {step:?}"));
+        let message = format!("spec.suspend is true: nothing is written{}", stands.unwrap_or_default());
+        return not("Suspended", &message);
+    }
     if let Some(decision) = &plan.promotion {
         let reason = if decision.step == PromotionStep::InPlace {
             "RollingInPlace"
@@ -238,9 +244,6 @@ fn ready(
             "Promoting"
         };
         return not(reason, &decision.message);
-    }
-    if release.suspend {
-        return not("Suspended", "spec.suspend is true: nothing is written");
     }
     if let Some(bad) = [versions, routed]
         .into_iter()
