@@ -331,18 +331,11 @@ impl Context {
 
     /// Publishes Events about an object, and logs them.
     pub fn publish(&self, about: &About, events: &[Event]) {
-        use kube::runtime::events::EventType;
         for event in events {
-            let type_ = if event.warning {
-                EventType::Warning
-            } else {
-                EventType::Normal
-            };
             tracing::info!(
                 namespace = about.namespace, kind = %about.kind, name = about.name, reason = event.reason, "{}", event.note
             );
-            self.events
-                .publish(about, type_, &event.reason, &event.note, "Reconcile");
+            self.events.publish(about, event.warning, &event.reason, &event.note);
         }
     }
 }
