@@ -83,6 +83,29 @@ impl Writer {
         self.take_in(place, &answer, desired, before)
     }
 
+    /// Makes the lists of an object's `spec` what they are in `object`, whoever owns their entries, by a merge patch.
+    ///
+    /// For an object that the server took before and refuses now, as an entry of somebody else stands where ours should:
+    /// of two ports of one name it takes neither. The apply that follows owns the fields again.
+    pub async fn take_back(&self, kind: Kind, namespace: &str, name: &str, object: &Value) -> Result<(), Error> {
+        let place = Place { kind, namespace, name };
+        let stored = self.store.get(&KindRef::Known(kind), namespace, name);
+        let meta = stored.map(|object| object.meta.clone()).unwrap_or_default();
+        let body = json!({
+            "metadata": { "uid": meta.uid.to_string(), "resourceVersion": meta.resource_version.to_string() },
+            "spec": object.get("spec"),
+        });
+        let params = PatchParams {
+            field_manager: Some(kind.manager().to_owned()),
+            ..PatchParams::default()
+        };
+        let request = place.requests().patch(name, &params, &Patch::Merge(&body));
+        let request = request.map_err(|e| Error::Invalid(e.to_string()))?;
+        let answer = self.send(place, "patch", request).await?;
+        self.take_in(place, &answer, None, Some(meta.resource_version))?;
+        Ok(())
+    }
+
     /// Applies a status as `manager`, with force. Never creates an object.
     pub async fn apply_status(
         &self,

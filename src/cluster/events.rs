@@ -1,9 +1,16 @@
 //! Kubernetes Events (`events.k8s.io/v1`), sent in the background.
 
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::{Duration, Instant};
+
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::Client;
-use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use std::time::Duration;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, Client};
+use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -14,6 +21,15 @@ use crate::model::observed::Uid;
 const QUEUE: usize = 1000;
 /// How long sending one Event may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// An Event that is repeated within this time after the last is counted, not made anew; as in client-go.
+const SERIES: Duration = Duration::from_mins(6);
+/// How often what is too old to be counted is forgotten.
+const FORGET_EVERY: Duration = Duration::from_mins(1);
+/// Who reports, in `reportingController`.
+const CONTROLLER: &str = "iter8";
+/// Bytes of the object's name in an Event's, which has at most 253.
+const MAX_NAME: usize = 200;
 
 /// The object that an Event is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +47,7 @@ pub struct About {
 /// Publishes Events without ever keeping a reconcile waiting.
 #[derive(Clone)]
 pub struct Events {
-    queue: mpsc::Sender<(Event, ObjectReference)>,
+    queue: mpsc::Sender<Event>,
 }
 
 impl Events {
@@ -39,26 +55,29 @@ impl Events {
     /// handle, within a time, to drain on shutdown. `instance` is the Pod's name.
     pub fn new(client: Client, instance: Option<String>) -> (Self, JoinHandle<()>) {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        let reporter = Reporter {
-            controller: "iter8".to_owned(),
-            instance,
+        let sender = Sender {
+            client,
+            instance: instance.unwrap_or_else(|| CONTROLLER.to_owned()),
+            sent: HashMap::new(),
+            forgot: Instant::now(),
         };
-        let task = tokio::spawn(run(Recorder::new(client, reporter), waiting));
-        (Self { queue }, task)
+        (Self { queue }, tokio::spawn(sender.run(waiting)))
     }
 
     /// Queues an Event; when 1,000 wait already it is dropped with a warning.
     ///
-    /// `reason` and `action` are CamelCase words of at most 128 bytes; `note` is cut to 1,024 bytes.
-    pub fn publish(&self, about: &About, type_: EventType, reason: &str, note: &str, action: &str) {
+    /// `reason` is a CamelCase word of at most 128 bytes; `note` is cut to 1,024 bytes.
+    pub fn publish(&self, about: &About, warning: bool, reason: &str, note: &str) {
         let event = Event {
-            type_,
-            reason: reason.to_owned(),
+            type_: Some(if warning { "Warning" } else { "Normal" }.to_owned()),
+            reason: Some(reason.to_owned()),
             note: Some(super::error::cut(note)),
-            action: action.to_owned(),
-            secondary: None,
+            action: Some("Reconcile".to_owned()),
+            regarding: Some(reference(about)),
+            reporting_controller: Some(CONTROLLER.to_owned()),
+            ..Event::default()
         };
-        if self.queue.try_send((event, reference(about))).is_err() {
+        if self.queue.try_send(event).is_err() {
             let About {
                 kind, namespace, name, ..
             } = about;
@@ -67,17 +86,94 @@ impl Events {
     }
 }
 
-async fn run(recorder: Recorder, mut waiting: mpsc::Receiver<(Event, ObjectReference)>) {
-    while let Some((event, about)) = waiting.recv().await {
-        let sent = tokio::time::timeout(REQUEST_TIMEOUT, recorder.publish(&event, &about)).await;
-        let error = match sent {
-            Ok(Ok(())) => continue,
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "no answer in time".to_owned(),
-        };
-        let (namespace, name) = (about.namespace.as_deref(), about.name.as_deref());
-        tracing::warn!(namespace, name, reason = event.reason, error, "Event not sent");
+/// Sends Events, and counts those that are alike to the last letter: kube's own `Recorder` would count one with another
+/// note too, and the note would be lost.
+struct Sender {
+    client: Client,
+    instance: String,
+    /// By digest of object, type, reason and note.
+    sent: HashMap<u64, Sent>,
+    forgot: Instant,
+}
+
+/// An Event that was sent.
+struct Sent {
+    name: String,
+    count: i32,
+    last: Instant,
+}
+
+impl Sender {
+    async fn run(mut self, mut waiting: mpsc::Receiver<Event>) {
+        while let Some(event) = waiting.recv().await {
+            let regarding = event.regarding.clone().unwrap_or_default();
+            let reason = event.reason.clone();
+            let sent = tokio::time::timeout(REQUEST_TIMEOUT, self.send(event)).await;
+            let error = match sent {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "no answer in time".to_owned(),
+            };
+            let (namespace, name) = (regarding.namespace, regarding.name);
+            tracing::warn!(namespace, name, reason, error, "Event not sent");
+        }
     }
+
+    async fn send(&mut self, mut event: Event) -> kube::Result<()> {
+        self.forget();
+        let regarding = event.regarding.clone().unwrap_or_default();
+        let namespace = regarding.namespace.unwrap_or_default();
+        let events: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
+        let now = Timestamp::now();
+        let key = digest(&event);
+        // What cannot be counted on is made anew the next time.
+        if let Some(mut sent) = self.sent.remove(&key) {
+            let series = json!({ "series": { "count": sent.count + 1, "lastObservedTime": MicroTime(now) } });
+            events
+                .patch(&sent.name, &PatchParams::default(), &Patch::Merge(&series))
+                .await?;
+            sent.count += 1;
+            sent.last = Instant::now();
+            self.sent.insert(key, sent);
+            return Ok(());
+        }
+        let name = name(&regarding.name.unwrap_or_default(), now.as_nanosecond());
+        event.metadata = ObjectMeta {
+            name: Some(name.clone()),
+            namespace: Some(namespace),
+            ..ObjectMeta::default()
+        };
+        event.event_time = Some(MicroTime(now));
+        event.reporting_instance = Some(self.instance.clone());
+        events.create(&PostParams::default(), &event).await?;
+        let last = Instant::now();
+        self.sent.insert(key, Sent { name, count: 1, last });
+        Ok(())
+    }
+
+    fn forget(&mut self) {
+        if self.forgot.elapsed() > FORGET_EVERY {
+            self.forgot = Instant::now();
+            self.sent.retain(|_, sent| sent.last.elapsed() < SERIES);
+        }
+    }
+}
+
+fn digest(event: &Event) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let uid = event.regarding.as_ref().and_then(|about| about.uid.as_ref());
+    (uid, &event.type_, &event.reason, &event.note).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// `<object>.<time>`, as client-go names Events.
+fn name(object: &str, nanoseconds: i128) -> String {
+    let mut end = object.len().min(MAX_NAME);
+    while !object.is_char_boundary(end) {
+        end -= 1;
+    }
+    let start = object.get(..end).unwrap_or_default();
+    format!("{}.{nanoseconds:x}", start.trim_end_matches(['-', '.']))
 }
 
 fn reference(about: &About) -> ObjectReference {
@@ -88,5 +184,27 @@ fn reference(about: &About) -> ObjectReference {
         name: Some(about.name.clone()),
         uid: Some(about.uid.to_string()),
         ..ObjectReference::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_with_another_note_is_another_event() {
+        let event = |note: &str| Event {
+            note: Some(note.to_owned()),
+            ..Event::default()
+        };
+        assert_eq!(digest(&event("a")), digest(&event("a")));
+        assert_ne!(digest(&event("a")), digest(&event("b")));
+    }
+
+    #[test]
+    fn the_name_of_an_event_is_short_enough_and_a_dns_name() {
+        assert_eq!(name("web", 255), "web.ff");
+        let long = format!("{}-{}", "a".repeat(199), "b".repeat(53));
+        assert_eq!(name(&long, 255), format!("{}.ff", "a".repeat(199)));
     }
 }

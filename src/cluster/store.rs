@@ -156,17 +156,28 @@ impl Store {
     /// Whether the live object is what an apply of an object with this digest leaves: no write is needed.
     ///
     /// It is so when the digests are equal, or when this pair of digests was that of our last apply (the server may
-    /// write what it was given in a form of its own).
+    /// write what it was given in a form of its own). The pair is remembered, so that drift shows also when the apply was
+    /// one of an earlier process.
     pub fn in_sync(&self, kind: Kind, namespace: &str, name: &str, desired: u64) -> bool {
-        let inner = self.read();
-        let entry = inner
-            .tables
-            .get(&KindRef::Known(kind))
-            .and_then(|table| table.get(namespace, name));
-        entry.is_some_and(|entry| {
-            let live = entry.object.meta.digest;
-            live == desired || entry.applied == Some((desired, live))
-        })
+        let kind = KindRef::Known(kind);
+        let state = {
+            let inner = self.read();
+            let entry = inner.tables.get(&kind).and_then(|table| table.get(namespace, name));
+            entry.map(|entry| (entry.object.meta.digest, entry.applied))
+        };
+        match state {
+            Some((live, Some(applied))) if applied == (desired, live) => true,
+            Some((live, _)) if live == desired => {
+                let mut inner = self.write();
+                let table = inner.tables.get_mut(&kind);
+                let entry = table.and_then(|table| table.get_mut(namespace, name));
+                if let Some(entry) = entry.filter(|entry| entry.object.meta.digest == live) {
+                    entry.applied = Some((desired, live));
+                }
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Whether the object was as an apply of this digest leaves it, and somebody changed it since.

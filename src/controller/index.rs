@@ -19,29 +19,35 @@ pub struct References {
     pub route: Option<(Kind, String)>,
 }
 
-/// The index. Bounded by the number of policies, their references, and of Releases with a conflict.
+/// The index. Bounded by the number of policies, their references, and of Releases with a conflict or a loss.
 #[derive(Debug, Default)]
 pub struct Index {
     policies: HashMap<Key, References>,
     referrers: HashMap<Place, BTreeSet<Arc<str>>>,
     waiters: HashMap<Place, BTreeSet<Arc<str>>>,
     kinds: HashMap<KindRef, usize>,
+    lost: HashMap<(Kind, Key), Lost>,
 }
 
-/// Kinds that policies began or ceased to name.
+/// Objects that were deleted.
+pub type Lost = BTreeSet<(Kind, Arc<str>)>;
+
+/// What follows from new references.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct KindsNamed {
+pub struct Referred {
     /// Named now, and not before.
     pub opened: Vec<KindRef>,
     /// Named by nobody any more.
     pub closed: Vec<KindRef>,
+    /// Other policies that ask for the route that this one no longer asks for.
+    pub heirs: Vec<Arc<str>>,
 }
 
 impl Index {
     /// Replaces the references of a policy; with `References::default()` it is forgotten.
-    pub fn set(&mut self, policy: &Key, now: References) -> KindsNamed {
+    pub fn set(&mut self, policy: &Key, now: References) -> Referred {
         let before = self.policies.remove(policy).unwrap_or_default();
-        let mut named = KindsNamed::default();
+        let mut named = Referred::default();
         if before != now {
             self.count(&now, &before, &mut named);
             for place in places(&policy.0, &before) {
@@ -50,6 +56,10 @@ impl Index {
             for place in places(&policy.0, &now) {
                 self.referrers.entry(place).or_default().insert(Arc::clone(&policy.1));
             }
+            if before.route != now.route {
+                let left = route(&policy.0, &before);
+                named.heirs = left.iter().flat_map(|place| self.referrers(place)).cloned().collect();
+            }
         }
         if now != References::default() {
             self.policies.insert(policy.clone(), now);
@@ -57,7 +67,7 @@ impl Index {
         named
     }
 
-    fn count(&mut self, now: &References, before: &References, named: &mut KindsNamed) {
+    fn count(&mut self, now: &References, before: &References, named: &mut Referred) {
         for kind in other_kinds(now) {
             let count = self.kinds.entry(kind.clone()).or_default();
             *count += 1;
@@ -100,6 +110,16 @@ impl Index {
     pub fn take_waiters(&mut self, place: &Place) -> BTreeSet<Arc<str>> {
         self.waiters.remove(place).unwrap_or_default()
     }
+
+    /// Notes that an object of this owner was deleted.
+    pub fn lose(&mut self, owner: (Kind, Key), kind: Kind, name: &Arc<str>) {
+        self.lost.entry(owner).or_default().insert((kind, Arc::clone(name)));
+    }
+
+    /// The objects of this owner that were deleted since this was last asked.
+    pub fn take_lost(&mut self, owner: &(Kind, Key)) -> Lost {
+        self.lost.remove(owner).unwrap_or_default()
+    }
 }
 
 fn places<'a>(namespace: &'a Arc<str>, references: &'a References) -> impl Iterator<Item = Place> + 'a {
@@ -107,13 +127,14 @@ fn places<'a>(namespace: &'a Arc<str>, references: &'a References) -> impl Itera
         .objects
         .iter()
         .map(|(kind, name)| (kind.clone(), name.as_str()));
-    let route = references
-        .route
-        .iter()
-        .map(|(kind, name)| (KindRef::Known(*kind), name.as_str()));
     objects
-        .chain(route)
         .map(|(kind, name)| (kind, Arc::clone(namespace), Arc::from(name)))
+        .chain(route(namespace, references))
+}
+
+fn route(namespace: &Arc<str>, references: &References) -> Option<Place> {
+    let (kind, name) = references.route.as_ref()?;
+    Some((KindRef::Known(*kind), Arc::clone(namespace), Arc::from(name.as_str())))
 }
 
 fn other_kinds(references: &References) -> BTreeSet<KindRef> {
@@ -169,10 +190,23 @@ mod tests {
             index.set(&key("one"), knative.clone()).opened,
             std::slice::from_ref(&kind)
         );
-        assert_eq!(index.set(&key("two"), knative.clone()), KindsNamed::default());
-        assert_eq!(index.set(&key("one"), References::default()), KindsNamed::default());
-        assert_eq!(index.set(&key("two"), knative), KindsNamed::default());
+        assert_eq!(index.set(&key("two"), knative.clone()), Referred::default());
+        assert_eq!(index.set(&key("one"), References::default()), Referred::default());
+        assert_eq!(index.set(&key("two"), knative), Referred::default());
         assert_eq!(index.set(&key("two"), References::default()).closed, [kind]);
+    }
+
+    #[test]
+    fn a_route_that_a_policy_leaves_wakes_the_others_that_ask_for_it() {
+        let mut index = Index::default();
+        let asks_for = |name: &str| References {
+            route: Some((Kind::VirtualService, name.to_owned())),
+            ..References::default()
+        };
+        assert!(index.set(&key("one"), asks_for("web")).heirs.is_empty());
+        assert!(index.set(&key("two"), asks_for("web")).heirs.is_empty());
+        assert_eq!(index.set(&key("one"), asks_for("shop")).heirs, [Arc::from("two")]);
+        assert!(index.set(&key("two"), References::default()).heirs.is_empty());
     }
 
     #[test]

@@ -28,6 +28,7 @@ const KINDS: [Kind; 5] = [
 
 /// Brings one Release a step nearer to what it should be.
 pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
+    let lost = context.wakeups.take_lost(Kind::Release, &key);
     let Some(object) = context.store.get(&KindRef::Known(Kind::Release), &key.0, &key.1) else {
         context.rejections.forget(&key);
         return Outcome::Done(None);
@@ -49,7 +50,10 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
     }
     let observed = subject.observe(&release, status.clone()); // reads the store
     let plan = planner::plan(&release, &observed, (context.clock)()); // pure
-    let mut written = Written::default();
+    let mut written = Written {
+        lost,
+        ..Written::default()
+    };
     let carried_through = subject.carry_out(&release, &plan, &mut written).await; // I/O
     let observed = subject.observe(&release, status); // what is stored now
     let report = planner::status::report(&release, &observed, &plan, &written.failures, (context.clock)()); // pure
@@ -331,18 +335,11 @@ impl Context {
 
     /// Publishes Events about an object, and logs them.
     pub fn publish(&self, about: &About, events: &[Event]) {
-        use kube::runtime::events::EventType;
         for event in events {
-            let type_ = if event.warning {
-                EventType::Warning
-            } else {
-                EventType::Normal
-            };
             tracing::info!(
                 namespace = about.namespace, kind = %about.kind, name = about.name, reason = event.reason, "{}", event.note
             );
-            self.events
-                .publish(about, type_, &event.reason, &event.note, "Reconcile");
+            self.events.publish(about, event.warning, &event.reason, &event.note);
         }
     }
 }

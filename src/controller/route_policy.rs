@@ -21,6 +21,7 @@ use crate::plan::{Failure, conditions, policy as planner, routes};
 
 /// Brings one `RoutePolicy`'s route to what it should be.
 pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
+    let lost = context.wakeups.take_lost(Kind::RoutePolicy, &key);
     let Some(object) = context.store.get(&KindRef::Known(Kind::RoutePolicy), &key.0, &key.1) else {
         context.rejections.forget(&key);
         context.refer(&key, References::default());
@@ -44,7 +45,10 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
     }
     let observed = subject.observe(&policy, status.clone()); // reads the store
     let plan = planner::plan(&policy, &observed, routes::render); // pure
-    let mut written = Written::default();
+    let mut written = Written {
+        lost,
+        ..Written::default()
+    };
     let carried_through = subject.carry_out(&plan, &mut written).await; // I/O
     // What is stored now; of the versions, what the route was planned from: else one that became ready since would be
     // reported as ready beside a route that lacks it.

@@ -3,11 +3,10 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Key;
-use super::index::{Index, KindsNamed, Place, References};
+use super::index::{Index, Lost, Place, References, Referred};
 use super::queue::Queue;
 use crate::cluster::{Change, Store};
 use crate::model::kind::{Kind, KindRef};
-use crate::model::observed::Uid;
 
 /// The queues of all reconcilers, and who is put into them by what.
 #[derive(Default)]
@@ -31,10 +30,10 @@ impl Wakeups {
             KindRef::Known(Kind::RoutePolicy) => self.policies.add(key),
             // Whoever wrote one of these goes on to look at it by itself.
             _ if change.written => {}
-            _ => self.wake_owners(store, [change.controller_before, change.controller_now]),
+            _ => self.wake_owners(store, change),
         }
         if change.kind == KindRef::Known(Kind::RoutePolicy) {
-            self.wake_owners(store, [change.controller_before, change.controller_now]);
+            self.wake_owners(store, change);
         }
         let place = (
             change.kind.clone(),
@@ -44,13 +43,19 @@ impl Wakeups {
         self.wake_dependants(&place);
     }
 
-    fn wake_owners(&self, store: &Store, uids: [Option<Uid>; 2]) {
-        let [before, now] = uids;
+    fn wake_owners(&self, store: &Store, change: &Change) {
+        let (before, now) = (change.controller_before, change.controller_now);
         for uid in before.into_iter().chain(now.filter(|now| Some(*now) != before)) {
-            match store.owner(uid) {
-                Some((Kind::Release, namespace, name)) => self.releases.add((namespace, name)),
-                Some((_, namespace, name)) => self.policies.add((namespace, name)),
-                None => {}
+            let Some((owner, namespace, name)) = store.owner(uid) else {
+                continue;
+            };
+            let key = (namespace, name);
+            if let (true, KindRef::Known(kind)) = (change.gone, &change.kind) {
+                self.index().lose((owner, key.clone()), *kind, &change.name);
+            }
+            match owner {
+                Kind::Release => self.releases.add(key),
+                _ => self.policies.add(key),
             }
         }
     }
@@ -76,8 +81,17 @@ impl Wakeups {
     }
 
     /// Replaces what a policy is woken by.
-    pub fn refer(&self, policy: &Key, references: References) -> KindsNamed {
-        self.index().set(policy, references)
+    pub fn refer(&self, policy: &Key, references: References) -> Referred {
+        let referred = self.index().set(policy, references);
+        for heir in &referred.heirs {
+            self.policies.add((Arc::clone(&policy.0), Arc::clone(heir)));
+        }
+        referred
+    }
+
+    /// The objects of this owner that were deleted since this was last asked.
+    pub fn take_lost(&self, owner: Kind, key: &Key) -> Lost {
+        self.index().take_lost(&(owner, key.clone()))
     }
 
     /// The other policies that ask for the same route.

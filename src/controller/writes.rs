@@ -1,5 +1,8 @@
 //! Carrying out a plan's writes: nothing is sent that would change nothing, or that was refused before.
 
+use std::sync::Arc;
+
+use super::index::Lost;
 use super::{Context, Key};
 use crate::cluster::Error;
 use crate::model::ownership;
@@ -12,6 +15,8 @@ pub struct Written {
     pub failures: Vec<Failure>,
     /// What is worth an Event.
     pub events: Vec<Event>,
+    /// Objects that were deleted since the last reconcile: one that is made again is worth an Event.
+    pub lost: Lost,
 }
 
 impl Context {
@@ -33,17 +38,29 @@ impl Context {
             return Ok(());
         }
         let drift = self.store.is_drift(*kind, namespace, name, digest);
-        match self
-            .writer
-            .apply(*kind, namespace, name, object, kind.manager(), *precondition)
-            .await
-        {
+        let apply = || {
+            self.writer
+                .apply(*kind, namespace, name, object, kind.manager(), *precondition)
+        };
+        let mut applied = apply().await;
+        if let (Err(Error::Invalid(why)), true) = (&applied, drift) {
+            tracing::info!(namespace, %kind, name, "taken back from somebody else: {why}");
+            applied = match self.writer.take_back(*kind, namespace, name, object).await {
+                Ok(()) => apply().await,
+                Err(error) => Err(error),
+            };
+        }
+        match applied {
             Ok(applied) => {
                 self.rejections.remove(owner, *kind, name);
                 if applied.changed || applied.created {
                     tracing::info!(namespace, %kind, name, created = applied.created, "applied");
                 }
-                if drift && applied.changed {
+                let lost = applied.created && written.lost.contains(&(*kind, Arc::from(name.as_str())));
+                if lost {
+                    let note = format!("{kind} {name} was deleted and is made anew");
+                    written.events.push(Event::normal("DriftRepaired", note));
+                } else if drift && applied.changed {
                     let note = format!("{kind} {name} was changed by somebody else and is as it should be again");
                     written.events.push(Event::normal("DriftRepaired", note));
                 }

@@ -11,6 +11,7 @@ mod docs;
 mod golden;
 mod harness;
 mod objects;
+mod ownership;
 mod promotion;
 mod rbac;
 mod readiness_table;

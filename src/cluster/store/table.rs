@@ -42,6 +42,10 @@ impl Table {
         self.namespaces.get(namespace)?.get(name)
     }
 
+    pub(super) fn get_mut(&mut self, namespace: &str, name: &str) -> Option<&mut Entry> {
+        self.namespaces.get_mut(namespace)?.get_mut(name)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.namespaces.values().map(HashMap::len).sum()
     }

@@ -211,6 +211,18 @@ fn an_object_is_in_sync_when_the_digests_are_equal_or_were_after_our_apply() {
 }
 
 #[test]
+fn drift_shows_on_what_an_earlier_process_applied_too() {
+    let f = Fixture::new();
+    let is_drift = || f.store.is_drift(Kind::ConfigMap, "shop", "a", 7);
+    f.put(with_digest(seen("a", 1, 10), 6));
+    assert!(!is_drift(), "it was never as it should be");
+    f.put(with_digest(seen("a", 1, 11), 7));
+    assert!(f.store.in_sync(Kind::ConfigMap, "shop", "a", 7));
+    f.put(with_digest(seen("a", 1, 12), 5));
+    assert!(is_drift());
+}
+
+#[test]
 fn what_was_applied_is_forgotten_with_the_object() {
     let f = Fixture::new();
     f.store

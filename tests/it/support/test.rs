@@ -121,6 +121,20 @@ impl Test {
         self.kubectl.ok(["apply", "--filename=-"], yaml);
     }
 
+    /// `kubectl replace -f -`: what `kubectl edit` does in the end.
+    #[track_caller]
+    pub fn replace(&self, yaml: &str) {
+        self.kubectl.ok(["replace", "--filename=-"], yaml);
+    }
+
+    /// `kubectl apply --server-side --force-conflicts -f -` as this field manager.
+    #[track_caller]
+    pub fn server_side(&self, manager: &str, yaml: &str) {
+        let manager = format!("--field-manager={manager}");
+        let apply = ["apply", "--server-side", "--force-conflicts", &manager, "--filename=-"];
+        self.kubectl.ok(apply, yaml);
+    }
+
     /// `kubectl apply -f -`, which must fail; what it says.
     #[track_caller]
     pub fn apply_fails(&self, yaml: &str) -> String {
