@@ -53,7 +53,7 @@ bench: ## Measure how fast the operator is, and what it asks of the API server
 .PHONY: lint
 lint: ## Check format, lints and documentation; a warning is a failure
 	cargo fmt --check
-	test -z "$$(gofmt -l tests/cluster | tee /dev/stderr)"
+	@bad=$$(gofmt -l tests/cluster); [ -z "$$bad" ] || { echo "run gofmt -w on: $$bad" >&2; exit 1; }
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
 
