@@ -1,6 +1,8 @@
 # Rust (rustup) and Go are all that is needed. CARGO_TARGET_DIR, XDG_CACHE_HOME and GOCACHE are heeded.
 
 SHELL := bash
+# Tests in real clusters mostly wait.
+export RUST_TEST_THREADS ?= 6
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help

@@ -63,7 +63,7 @@ impl Error {
             Self::Invalid(_) => "InvalidSpecification",
             Self::ImmutableField(_) => "ImmutableField",
             Self::Forbidden { .. } => "Forbidden",
-            Self::KindMissing(_) => "KindMissing",
+            Self::KindMissing(_) => "KindNotFound",
             Self::NamespaceTerminating(_) => "NamespaceTerminating",
             Self::Conflict(_) => "Conflict",
             Self::Gone(_) => "Gone",

@@ -44,7 +44,7 @@ fn every_refusal_has_its_category() {
             404,
             "the server could not find the requested resource",
             None,
-            "KindMissing",
+            "KindNotFound",
         ),
         (
             404,

@@ -130,9 +130,9 @@ impl Scene<'_> {
             PromotionStep::Roll,
             source,
             format!(
-                "waiting for Deployment {name} to roll out: {} of {} replicas are updated and available; {source} serves",
-                deployment.updated.min(deployment.available),
-                deployment.replicas
+                "waiting for Deployment {name} to roll out: of {} replicas {} have the new template and {} of all are available; \
+                 {source} serves",
+                deployment.replicas, deployment.updated, deployment.available
             ),
         );
         decision.scale = self.capacity(&self.primary.name, deployment, meta, source);
