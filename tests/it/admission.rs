@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
 
 use iter8::api::release::{Application, Environment, Metadata, ReleaseSpec, Version};
 use iter8::api::{crds, release};
@@ -14,7 +12,9 @@ use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::support::Test;
 use crate::support::cluster::dedicated_cluster;
+use crate::support::kubectl::Kubectl;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -108,30 +108,6 @@ fn the_name_of_a_case_is_its_own() {
     }
 }
 
-/// Runs kubectl with the documents as its input.
-fn run(kubectl: &Path, kubeconfig: &Path, arguments: &[&str], documents: &[Value]) -> Output {
-    let mut command = Command::new(kubectl);
-    command.arg("--kubeconfig").arg(kubeconfig).args(arguments);
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
-    for document in documents {
-        // Documents, not a List: kubectl checks a List itself, with sentences of its own.
-        writeln!(input, "---\n{document}").unwrap();
-    }
-    drop(input);
-    child.wait_with_output().unwrap()
-}
-
-/// The error's text, if it failed.
-fn refusal(output: &Output) -> Option<String> {
-    (!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned())
-}
-
 fn document(object: &Value, namespace: &str) -> Value {
     let mut document = object.clone();
     document["apiVersion"] = json!("iter8.tools/v1alpha1");
@@ -139,122 +115,28 @@ fn document(object: &Value, namespace: &str) -> Value {
     document
 }
 
-fn install(kubectl: &Path, kubeconfig: &Path, crds: &[Value]) {
-    let applied = run(
-        kubectl,
-        kubeconfig,
-        &["apply", "--server-side", "--force-conflicts", "-f", "-"],
-        crds,
+/// Installs these CRDs in place of those that are there, and waits until they are in force.
+pub fn install(kubectl: &Kubectl, crds: &[Value]) {
+    let documents: Vec<String> = crds.iter().map(Value::to_string).collect();
+    let apply = ["apply", "--server-side", "--force-conflicts", "--filename=-"];
+    kubectl.ok(apply, &documents.join("\n---\n"));
+    let names = ["crd/releases.iter8.tools", "crd/routepolicies.iter8.tools"];
+    kubectl.ok(
+        ["wait", "--for=condition=Established", "--timeout=60s"]
+            .iter()
+            .chain(&names),
+        "",
     );
-    assert_eq!(refusal(&applied), None);
-    let wait = [
-        "wait",
-        "--for=condition=Established",
-        "--timeout=30s",
-        "crd/releases.iter8.tools",
-        "crd/routepolicies.iter8.tools",
-    ];
-    assert_eq!(refusal(&run(kubectl, kubeconfig, &wait, &[])), None);
 }
 
-fn crd_documents() -> Vec<Value> {
-    crds::all()
-        .iter()
-        .map(|crd| serde_json::to_value(crd).unwrap())
-        .collect()
+/// The CRDs as they are generated.
+pub fn crd_documents() -> Vec<Value> {
+    let crds = crds::all();
+    crds.iter().map(|crd| serde_json::to_value(crd).unwrap()).collect()
 }
 
-/// Every case through `kubectl apply`: the API server takes the CRDs, and decides as the list says.
-fn refuses_or_accepts(kubectl: &Path, kubeconfig: &Path) {
-    install(kubectl, kubeconfig, &crd_documents());
-    let cases: Vec<Case> = cases()
-        .into_iter()
-        .filter(|case| case.only != Some(Side::Validate))
-        .collect();
-    let spaces = namespaces(kubectl, kubeconfig, "admission", cases.len());
-    let mut complaints = Vec::new();
-    for (case, space) in cases.iter().zip(&spaces) {
-        if let Some(old) = &case.old {
-            let stored = run(kubectl, kubeconfig, &["apply", "-f", "-"], &[document(old, space)]);
-            assert_eq!(refusal(&stored), None, "{}: the old object", case.name);
-        }
-        let answer = run(
-            kubectl,
-            kubeconfig,
-            &["apply", "--dry-run=server", "-f", "-"],
-            &[document(&case.object, space)],
-        );
-        complaints.extend(complaint(case, refusal(&answer).as_deref()));
-    }
-    remove(kubectl, kubeconfig, &spaces);
-    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
-}
-
-/// Objects stored before there were rules: their status, their labels and an apply of the same spec still pass.
-///
-/// Takes the rules out of the CRDs for a moment, so nothing else may use the cluster's CRDs meanwhile.
-fn objects_that_break_a_rule_take_status(kubectl: &Path, kubeconfig: &Path) {
-    let mut bare = crd_documents();
-    bare.iter_mut().for_each(without_rules);
-    install(kubectl, kubeconfig, &bare);
-    let refused: Vec<Case> = cases()
-        .into_iter()
-        .filter(|case| case.error.is_some() && case.only != Some(Side::Validate))
-        .collect();
-    let spaces = namespaces(kubectl, kubeconfig, "stored", refused.len());
-    let mut stored = Vec::new();
-    for (case, space) in refused.iter().zip(&spaces) {
-        let object = document(&case.object, space);
-        // What a bare schema refuses could never be stored.
-        if run(
-            kubectl,
-            kubeconfig,
-            &["apply", "-f", "-"],
-            std::slice::from_ref(&object),
-        )
-        .status
-        .success()
-        {
-            stored.push(object);
-        }
-    }
-    assert!(
-        stored.len() > 40,
-        "only {} cases are refused by rules alone",
-        stored.len()
-    );
-    install(kubectl, kubeconfig, &crd_documents());
-    for object in &mut stored {
-        object["metadata"]["labels"] = json!({ "touched": "yes" });
-    }
-    let labelled = run(kubectl, kubeconfig, &["apply", "-f", "-"], &stored);
-    let with_status: Vec<Value> = stored
-        .iter()
-        .map(|object| {
-            let status = json!({ "observedGeneration": 1, "conditions": [] });
-            json!({ "apiVersion": object["apiVersion"], "kind": object["kind"], "status": status,
-                "metadata": { "name": object["metadata"]["name"], "namespace": object["metadata"]["namespace"] } })
-        })
-        .collect();
-    let status = run(
-        kubectl,
-        kubeconfig,
-        &[
-            "apply",
-            "--server-side",
-            "--force-conflicts",
-            "--subresource=status",
-            "-f",
-            "-",
-        ],
-        &with_status,
-    );
-    remove(kubectl, kubeconfig, &spaces);
-    assert_eq!(refusal(&labelled), None, "labels");
-    assert_eq!(refusal(&status), None, "status");
-}
-
-fn without_rules(schema: &mut Value) {
+/// Takes the CEL rules out of a schema.
+pub fn without_rules(schema: &mut Value) {
     if let Some(fields) = schema.as_object_mut() {
         fields.remove("x-kubernetes-validations");
         fields.values_mut().for_each(without_rules);
@@ -263,34 +145,126 @@ fn without_rules(schema: &mut Value) {
     }
 }
 
-fn namespaces(kubectl: &Path, kubeconfig: &Path, prefix: &str, count: usize) -> Vec<String> {
-    let names: Vec<String> = (0..count).map(|index| format!("{prefix}-{index}")).collect();
-    let documents: Vec<Value> = names
-        .iter()
-        .map(|name| json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } }))
+/// `kubectl apply` of all documents at once, and what became of each: `Some` is why it was refused.
+///
+/// One process for all: it takes longer to start than the API server takes to decide. Each document is a file of its
+/// own, and kubectl names the file that it could not apply.
+fn apply_all(kubectl: &Kubectl, documents: &[Value], more: &[&str]) -> Vec<Option<String>> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |index: usize| folder.path().join(format!("{index}.json"));
+    for (index, document) in documents.iter().enumerate() {
+        fs::write(path(index), document.to_string()).unwrap();
+    }
+    let filename = format!("--filename={}", folder.path().display());
+    let said = kubectl.run(["apply", &filename].iter().chain(more), "");
+    // Of a single error kubectl prints the server's sentence alone.
+    let refusals: Vec<&str> = said.stderr.split("Error from server").skip(1).collect();
+    let answers: Vec<Option<String>> = (0..documents.len())
+        .map(|index| {
+            let name = path(index).display().to_string();
+            let refusal = refusals.iter().find(|refusal| refusal.contains(&name));
+            refusal.map(|text| (*text).to_owned())
+        })
         .collect();
-    assert_eq!(
-        refusal(&run(kubectl, kubeconfig, &["apply", "-f", "-"], &documents)),
-        None
-    );
-    names
+    let refused = answers.iter().flatten().count();
+    let applied = said.stdout.lines().count();
+    assert_eq!(refused + applied, documents.len(), "{}\n{}", said.stdout, said.stderr);
+    answers
 }
 
-fn remove(kubectl: &Path, kubeconfig: &Path, namespaces: &[String]) {
-    let mut arguments = vec!["delete", "namespace", "--wait=false"];
-    arguments.extend(namespaces.iter().map(String::as_str));
-    assert_eq!(refusal(&run(kubectl, kubeconfig, &arguments, &[])), None);
+fn decided_by_the_server(case: &Case) -> bool {
+    case.only != Some(Side::Validate)
 }
 
 #[test]
 fn the_api_server_decides_every_case_as_the_list_says() {
-    // Of its own, as the second part changes the CRDs.
+    let cases: Vec<Case> = cases().into_iter().filter(decided_by_the_server).collect();
+    let (updates, creations): (Vec<Case>, Vec<Case>) = cases.into_iter().partition(|case| case.old.is_some());
+    // Nothing is stored of creations, so that one namespace does for all.
+    let space = Test::without_operator("admission");
+    let spaces: Vec<Test> = updates
+        .iter()
+        .map(|_| Test::without_operator("admission of updates"))
+        .collect();
+    let kubectl = &space.cluster.kubectl;
+    let old: Vec<Value> = updates
+        .iter()
+        .zip(&spaces)
+        .map(|(case, space)| document(case.old.as_ref().unwrap(), &space.namespace))
+        .collect();
+    assert!(apply_all(kubectl, &old, &[]).iter().all(Option::is_none));
+    let new = updates
+        .iter()
+        .zip(&spaces)
+        .chain(creations.iter().map(|case| (case, &space)));
+    let documents: Vec<Value> = new
+        .map(|(case, space)| document(&case.object, &space.namespace))
+        .collect();
+    let answers = apply_all(kubectl, &documents, &["--dry-run=server"]);
+    let complaints: Vec<String> = updates
+        .iter()
+        .chain(&creations)
+        .zip(&answers)
+        .filter_map(|(case, refusal)| complaint(case, refusal.as_deref()))
+        .collect();
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+/// Their status, their labels and an apply of the same spec still pass.
+#[test]
+fn objects_that_were_stored_before_there_were_rules_still_take_writes() {
+    // Of its own, as the rules are taken out of the CRDs.
     let Some(cluster) = dedicated_cluster("admission") else {
         return;
     };
-    let (kubectl, kubeconfig) = (&cluster.kubectl.binary, &cluster.kubectl.kubeconfig);
-    refuses_or_accepts(kubectl, kubeconfig);
-    objects_that_break_a_rule_take_status(kubectl, kubeconfig);
+    let kubectl = &cluster.kubectl;
+    let mut bare = crd_documents();
+    bare.iter_mut().for_each(without_rules);
+    install(kubectl, &bare);
+    let refused = cases().into_iter().filter(|case| case.error.is_some());
+    let refused: Vec<Case> = refused.filter(decided_by_the_server).collect();
+    let spaces: Vec<String> = (0..refused.len()).map(|index| format!("stored-{index}")).collect();
+    let namespaces: Vec<Value> = spaces
+        .iter()
+        .map(|name| json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } }))
+        .collect();
+    assert!(apply_all(kubectl, &namespaces, &[]).iter().all(Option::is_none));
+    let documents: Vec<Value> = refused
+        .iter()
+        .zip(&spaces)
+        .map(|(case, space)| document(&case.object, space))
+        .collect();
+    // What a bare schema refuses could never be stored.
+    let answers = apply_all(kubectl, &documents, &[]);
+    let stored = documents
+        .into_iter()
+        .zip(answers)
+        .filter(|(_, refusal)| refusal.is_none());
+    let mut stored: Vec<Value> = stored.map(|(object, _)| object).collect();
+    assert!(
+        stored.len() > 40,
+        "only {} cases are refused by rules alone",
+        stored.len()
+    );
+    install(kubectl, &crd_documents());
+
+    for object in &mut stored {
+        object["metadata"]["labels"] = json!({ "touched": "yes" });
+    }
+    let labelled = apply_all(kubectl, &stored, &[]);
+    assert!(labelled.iter().all(Option::is_none), "{labelled:?}");
+    let status = |object: &Value| {
+        let metadata = json!({ "name": object["metadata"]["name"], "namespace": object["metadata"]["namespace"] });
+        let status = json!({ "observedGeneration": 1, "conditions": [] });
+        json!({ "apiVersion": object["apiVersion"], "kind": object["kind"], "metadata": metadata, "status": status })
+    };
+    let with_status: Vec<Value> = stored.iter().map(status).collect();
+    let reported = apply_all(
+        kubectl,
+        &with_status,
+        &["--server-side", "--force-conflicts", "--subresource=status"],
+    );
+    assert!(reported.iter().all(Option::is_none), "{reported:?}");
 }
 
 fn version_name() -> impl Strategy<Value = Option<String>> {

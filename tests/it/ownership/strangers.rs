@@ -189,7 +189,7 @@ fn a_stranger_that_the_operator_has_not_seen_yet_is_left_as_it_was() {
     test.apply(&deployment("same").to_string());
     test.apply(r#"{ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "other" }, "data": { "a": "b" } }"#);
     let store = Arc::new(Store::new(Arc::new(|_| {}), Arc::new(|_| {})));
-    let fence = Arc::new(|| Some(Duration::from_secs(60)));
+    let fence = Arc::new(|| Some(Duration::from_mins(1)));
     let writer = Writer::new(test.cluster.api.client.clone(), store, fence);
     let mut same = deployment("same");
     same["metadata"]["ownerReferences"] =
