@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::{Observed, Plan, is_routed};
 use crate::api::annotations;
 use crate::api::release::PromotionStep;
+use crate::api::status::WeightSource;
 use crate::model::kind::Kind;
 use crate::model::names;
 use crate::model::observed::{Deployment, Meta, ReplicasOwner, WeightConfig};
@@ -196,21 +197,28 @@ fn plan_weight(release: &Release, observed: &Observed, version: &Version, plan: 
             .then(|| config.weight.clone().unwrap_or_default().to_string()),
         _ => Some(spec.clone()),
     };
-    if let Some(config) = live.filter(|_| weight.as_deref() == Some(&spec)) {
-        let over = config
-            .weight
-            .as_deref()
-            .filter(|text| parse(text) != config.spec_weight.as_deref().and_then(parse));
-        if let Some(text) = over {
-            let note = format!(
-                "the weight {text} of {} is no longer in force; the spec's {spec} is",
-                version.name
-            );
-            plan.events.push(Event::normal("OverrideEnded", note));
-        }
+    if weight.as_deref() == Some(&spec)
+        && let Some(text) = overridden(observed, &version.name, live)
+    {
+        let note = format!(
+            "the weight {text} of {} is no longer in force; the spec's {spec} is",
+            version.name
+        );
+        plan.events.push(Event::normal("OverrideEnded", note));
     }
     let object = objects::weight_config(release, version, weight.as_deref(), &spec);
     push(release, observed, plan, Kind::ConfigMap, &name, object);
+}
+
+/// The weight that was in force in place of the spec's: the annotation's, or what status says of one that is gone.
+fn overridden(observed: &Observed, version: &str, live: Option<&WeightConfig>) -> Option<String> {
+    if let Some((config, text)) = live.and_then(|config| Some((config, config.weight.as_deref()?))) {
+        let given = config.spec_weight.as_deref().and_then(parse);
+        return (parse(text) != given).then(|| text.to_owned());
+    }
+    let status = observed.status.iter().flat_map(|status| &status.versions);
+    let mut before = status.filter(|one| one.name == version && one.source == WeightSource::Override);
+    Some(before.next()?.weight?.to_string())
 }
 
 /// Whether the spec's weight is set (again): it changed, the annotation is gone, a promotion returns, or the version is

@@ -21,9 +21,19 @@ pub enum Verdict<'a> {
 /// Reports on an `HTTPRoute` as it is now, for every one of its parents.
 #[track_caller]
 pub fn report(test: &Test, route: &str, verdict: Verdict<'_>) {
+    report_each(test, route, |_| Some(verdict));
+}
+
+/// Reports on an `HTTPRoute` as it is now; a parent (by its name) for which there is no verdict has no report.
+#[track_caller]
+pub fn report_each<'a>(test: &Test, route: &str, verdict: impl Fn(&str) -> Option<Verdict<'a>>) {
     let route = test.get("httproute", route);
     let name = route["metadata"]["name"].as_str().unwrap();
-    let status = json!({ "status": { "parents": parents(&route, verdict) } });
+    let parents = route["spec"]["parentRefs"].as_array().unwrap().iter();
+    let reports: Vec<Value> = parents
+        .filter_map(|parent| Some(report_of(&route, parent, verdict(parent["name"].as_str()?)?)))
+        .collect();
+    let status = json!({ "status": { "parents": reports } });
     let patch = format!("--patch={status}");
     test.kubectl([
         "patch",
@@ -35,7 +45,7 @@ pub fn report(test: &Test, route: &str, verdict: Verdict<'_>) {
     ]);
 }
 
-fn parents(route: &Value, verdict: Verdict<'_>) -> Vec<Value> {
+fn report_of(route: &Value, parent: &Value, verdict: Verdict<'_>) -> Value {
     let (accepted, resolved) = match verdict {
         Verdict::Accepted => ("Accepted", "ResolvedRefs"),
         Verdict::NotAccepted(reason) => (reason, "ResolvedRefs"),
@@ -53,8 +63,5 @@ fn parents(route: &Value, verdict: Verdict<'_>) -> Vec<Value> {
         })
     };
     let conditions = [condition("Accepted", accepted), condition("ResolvedRefs", resolved)];
-    let parents = route["spec"]["parentRefs"].as_array().unwrap().iter();
-    parents
-        .map(|parent| json!({ "parentRef": parent, "controllerName": CONTROLLER, "conditions": conditions }))
-        .collect()
+    json!({ "parentRef": parent, "controllerName": CONTROLLER, "conditions": conditions })
 }

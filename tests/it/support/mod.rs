@@ -14,6 +14,7 @@ pub mod audit;
 pub mod cluster;
 pub mod gateway;
 pub mod kubectl;
+pub mod manifest;
 pub mod operator;
 pub mod recorder;
 pub mod release;

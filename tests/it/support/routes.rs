@@ -125,3 +125,19 @@ fn service_of_reference(reference: &Value, namespace: &str) -> Option<String> {
     let name = reference["name"].as_str()?;
     (is("group", "") && is("kind", "Service") && is("namespace", namespace)).then(|| name.to_owned())
 }
+
+/// Rules in words, with versions of the application by their place: `0:50 1:50`, `[1:100] 0:100`, `0:100 +1:50`.
+pub fn words(rules: &[Rule], application: &str) -> String {
+    let prefix = format!("{application}-");
+    let short = |(name, weight): &(String, i64)| format!("{}:{weight}", name.strip_prefix(&prefix).unwrap_or(name));
+    let rule = |rule: &Rule| {
+        let copies = rule.mirrors.iter().map(|mirror| format!("+{}", short(mirror)));
+        let all: Vec<String> = rule.backends.iter().map(short).chain(copies).collect();
+        if rule.matches.is_empty() {
+            all.join(" ")
+        } else {
+            format!("[{}]", all.join(" "))
+        }
+    };
+    rules.iter().map(rule).collect::<Vec<_>>().join(" ")
+}

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
+use super::api::Resource;
 use super::audit::{Mark, Request};
 use super::cluster::{Cluster, cluster};
 use super::gateway::{self, Verdict};
@@ -222,6 +223,14 @@ impl Test {
         })
     }
 
+    /// What the Events with that reason say, in no order.
+    pub fn events(&self, reason: &str) -> Vec<String> {
+        let (events, _) = self.cluster.api.list(&self.namespace, &Resource::named("event"));
+        let text = |event: &Value, key: &str| event[key].as_str().unwrap_or_default().to_owned();
+        let of_reason = events.iter().filter(|event| text(event, "reason") == reason);
+        of_reason.map(|event| text(event, "note")).collect()
+    }
+
     /// What a Release says of itself.
     pub fn release<'a>(&'a self, name: &'a str) -> Status<'a> {
         Status::new(self, "release", name)
@@ -256,6 +265,14 @@ impl Test {
             .collect();
         let what = format!("{route} gives {want:?}");
         self.wait_until(&what, SOON, || super::equal(self.route_shares(route), &want));
+    }
+
+    /// Waits until the route of an application says this, in the words of [`routes::words`].
+    #[track_caller]
+    pub fn route_becomes(&self, application: &str, want: &str) {
+        self.wait_until(&format!("{application} is routed {want}"), SOON, || {
+            super::equal(routes::words(&self.rules(application), application), want)
+        });
     }
 
     /// As a gateway controller: takes an `HTTPRoute` as it is now.
