@@ -13,6 +13,7 @@ mod harness;
 mod http_route;
 mod objects;
 mod ownership;
+mod planner;
 mod promotion;
 mod rbac;
 mod readiness;

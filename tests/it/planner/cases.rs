@@ -1,0 +1,205 @@
+//! Orders of events that once broke a promise.
+
+use chrono::Duration;
+use iter8::api::release::PromotionStep;
+use iter8::model::kind::Kind;
+use iter8::model::observed::{Meta, Uid};
+use iter8::model::release::Specification;
+use iter8::plan::{policy, routes};
+use serde_json::json;
+
+use super::operator::{self, Crash};
+use super::spec::{BROKEN_IMAGE, Edit, Spec, Version};
+use super::world::World;
+use super::{Happening, checks, round, run, settle};
+
+fn version(image: &'static str) -> Version {
+    Version {
+        name: None,
+        image,
+        env: None,
+        replicas: None,
+        weight: None,
+        port: None,
+    }
+}
+
+fn named(name: &'static str, image: &'static str) -> Version {
+    Version {
+        name: Some(name),
+        ..version(image)
+    }
+}
+
+fn spec(strategy: &'static str, versions: Vec<Version>) -> Spec {
+    Spec {
+        environment: "deployment-istio",
+        gateway: false,
+        strategy,
+        versions,
+        drain: 10,
+        suspend: false,
+    }
+}
+
+/// A world at rest.
+fn settled(spec: Spec) -> World {
+    let mut world = World::new(spec).unwrap();
+    settle(&mut world);
+    world
+}
+
+fn edit(world: &mut World, edit: &Edit) {
+    world.edit(world.spec.edited(edit, &world.before));
+}
+
+fn release(world: &mut World) {
+    operator::release(world, Crash::default());
+}
+
+fn policy_too(world: &mut World) {
+    operator::policy(world, Crash::default());
+}
+
+fn works() -> Happening {
+    Happening::Release(Crash::default())
+}
+
+#[test]
+fn a_promotion_of_a_suspended_release_stays_at_its_step() {
+    let mut world = settled(spec("blue-green", vec![version("web:1"), version("web:2")]));
+    edit(&mut world, &Edit::Promote(0));
+    for _ in 0..30 {
+        if checks::step(&world) != Some(PromotionStep::Return) {
+            world.pass(Duration::seconds(1));
+            round(&mut world);
+        }
+    }
+    edit(&mut world, &Edit::Suspend);
+    settle(&mut world);
+    assert_eq!(checks::step(&world), Some(PromotionStep::Return));
+}
+
+#[test]
+fn a_release_is_not_ready_before_its_route_follows_the_end_of_a_promotion() {
+    let eight = Version {
+        port: Some(8080),
+        ..version("web:2")
+    };
+    let first = spec("blue-green", vec![version("web:1"), eight, version("web:1")]);
+    run(&first, &[Happening::Rounds(3), Happening::Edit(Edit::Drop(0))]);
+}
+
+#[test]
+fn a_new_image_for_a_renamed_version_rolls_out_though_its_stand_in_never_worked() {
+    let renamed = Edit::Replace(0, named("a", BROKEN_IMAGE));
+    run(
+        &spec("blue-green", vec![version(BROKEN_IMAGE)]),
+        &[works(), Happening::Edit(renamed), Happening::Rounds(1)],
+    );
+}
+
+#[test]
+fn a_source_that_becomes_ready_late_drains_the_primary_before_it_rolls() {
+    let mut world = settled(spec("blue-green", vec![version("web:1"), version("web:2")]));
+    edit(&mut world, &Edit::Promote(0));
+    release(&mut world);
+    world.set_broken("web-1", true);
+    world.sync();
+    policy_too(&mut world);
+    world.pass(Duration::seconds(11));
+    world.set_broken("web-1", false);
+    world.sync();
+    release(&mut world);
+    policy_too(&mut world);
+    release(&mut world);
+    assert_eq!(checks::step(&world), Some(PromotionStep::Switch));
+    settle(&mut world);
+    checks::end(&world);
+}
+
+#[test]
+fn weights_that_change_places_in_a_promotion_never_make_a_policy_of_zeros() {
+    let dark = |version| Version {
+        weight: Some(0),
+        ..version
+    };
+    let first = spec("blue-green", vec![version("web:1"), dark(version("web:2"))]);
+    let swapped = spec("blue-green", vec![dark(version("web:2")), version("web:1")]);
+    let mut world = settled(first);
+    world.edit(swapped);
+    settle(&mut world);
+    checks::end(&world);
+}
+
+#[test]
+fn versions_that_leave_with_a_change_of_strategy_do_not_become_canaries() {
+    let first = ["a", "b", "c"].map(|name| named(name, "web:1")).to_vec();
+    let mut world = settled(spec("blue-green", first));
+    world.set_broken("a", true);
+    world.sync();
+    policy_too(&mut world);
+    world.edit(spec("canary", vec![named("d", BROKEN_IMAGE)]));
+    (0..5).for_each(|_| drop(round(&mut world)));
+    let canaries = world.route().unwrap().rules.iter().filter(|rule| rule.matched).count();
+    assert_eq!(canaries, 0);
+}
+
+#[test]
+fn a_stand_in_for_the_primary_gets_no_match_of_its_own() {
+    let mut world = settled(spec("canary", vec![named("a", "web:1")]));
+    world.edit(spec("canary", vec![named("b", BROKEN_IMAGE)]));
+    (0..5).for_each(|_| drop(round(&mut world)));
+    assert_eq!(world.route().unwrap().rules.len(), 1);
+}
+
+#[test]
+fn a_version_that_came_back_and_leaves_again_drains_again() {
+    let first = spec("blue-green", vec![version("web:1"), version("web:2")]);
+    let mut world = settled(Spec { drain: 30, ..first });
+    edit(&mut world, &Edit::Drop(1));
+    (0..3).for_each(|_| drop(round(&mut world)));
+    edit(&mut world, &Edit::Revert);
+    release(&mut world);
+    policy_too(&mut world);
+    world.pass(Duration::seconds(40));
+    edit(&mut world, &Edit::Drop(1));
+    settle(&mut world);
+    checks::end(&world);
+}
+
+#[test]
+fn a_service_that_would_not_select_its_own_pods_is_not_written() {
+    let mut world = settled(spec("blue-green", vec![version("web:1")]));
+    let selector = json!({ "selector": { "app": "other" } });
+    world.release.versions[0].service_specification = Some(Specification {
+        spec: selector.as_object().unwrap().clone(),
+        ..Specification::default()
+    });
+    let writes = world.log.iter().filter(|line| line.contains("apply")).count();
+    round(&mut world);
+    assert_eq!(world.log.iter().filter(|line| line.contains("apply")).count(), writes);
+    let conditions = &world.status.as_ref().unwrap().conditions;
+    assert!(
+        conditions.iter().any(|one| one.reason == "SelectorMismatch"),
+        "{conditions:?}"
+    );
+}
+
+#[test]
+fn what_a_user_lets_a_policy_own_is_no_stale_route() {
+    let world = settled(spec("blue-green", vec![version("web:1")]));
+    let policy = operator::valid_policy(&world).unwrap();
+    let mut observed = operator::observe_policy(&world, &policy);
+    let meta = Meta {
+        uid: Uid(9),
+        ..Meta::default()
+    };
+    observed.stale = vec![
+        (Kind::Deployment, "mine".to_owned(), meta.clone()),
+        (Kind::HttpRoute, "old".to_owned(), meta),
+    ];
+    let removals = policy::plan(&policy, &observed, routes::render).removals;
+    let names: Vec<_> = removals.iter().map(|removal| removal.name.as_str()).collect();
+    assert_eq!(names, ["old"]);
+}
