@@ -144,6 +144,8 @@ pub struct Plan {
     pub removals: Vec<Removal>,
     /// Where the promotion stands.
     pub promotion: Option<promotion::Decision>,
+    /// Whether nothing is written but status, and a promotion stays at its step.
+    pub stands_still: bool,
     /// Versions that are no longer in the spec and still have objects, with the time since which nobody is sent there.
     pub leaving: BTreeMap<String, Option<DateTime<Utc>>>,
     /// What is in the way.
@@ -186,11 +188,14 @@ pub struct Scale {
 pub fn plan(release: &Release, observed: &Observed, now: DateTime<Utc>) -> Plan {
     let built = workloads::build(release);
     let promotion = promotion::decide(release, observed, &built, now);
+    let failures = workloads::mismatches(release);
     let mut plan = Plan {
         promotion,
+        // What must not be made would take the place of what serves.
+        stands_still: release.suspend || !failures.is_empty(),
+        failures,
         ..Plan::default()
     };
-    plan.failures.extend(workloads::mismatches(release));
     if let Some(decision) = &plan.promotion {
         plan.scale.clone_from(&decision.scale);
         plan.requeue = decision.requeue;
@@ -198,7 +203,8 @@ pub fn plan(release: &Release, observed: &Observed, now: DateTime<Utc>) -> Plan 
     workloads::plan(release, observed, &built, now, &mut plan);
     let unchanged = entries::plan(release, observed, &mut plan);
     removals::plan(release, observed, unchanged, now, &mut plan);
-    if release.suspend {
+    if plan.stands_still {
+        plan.promotion = None;
         plan.objects = Objects::default();
         plan.scale = None;
         plan.removals.clear();
@@ -229,6 +235,9 @@ impl Plan {
 
     /// The promotion as status tells it.
     fn promotion_status(&self, old: Option<&Promotion>, now: DateTime<Utc>) -> Option<Promotion> {
+        if self.stands_still {
+            return old.cloned();
+        }
         let decision = self.promotion.as_ref()?;
         let same = old.filter(|old| old.step == decision.step && old.source == decision.source);
         let since = same.map_or_else(|| conditions::seconds(now), |old| old.since);

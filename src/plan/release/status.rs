@@ -28,7 +28,7 @@ pub fn report(release: &Release, observed: &Observed, plan: &Plan, failures: &[F
     let promotion = plan.promotion_status(old.promotion.as_ref(), now);
     let policy = observed.policy.as_ref().filter(|_| is_routed(release));
     let behind = is_routed(release) && caught_up(policy).is_none();
-    if behind && failures.is_empty() && promotion == old.promotion && !release.suspend {
+    if behind && failures.is_empty() && promotion == old.promotion && !plan.stands_still {
         return Report {
             status: None,
             events: plan.events.clone(),
