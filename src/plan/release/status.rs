@@ -37,7 +37,8 @@ pub fn report(release: &Release, observed: &Observed, plan: &Plan, failures: &[F
     let reported = policy.and_then(|policy| policy.status.as_ref());
     let (versions, messages) = versions(release, observed, plan, reported, &old, now);
     let route = reported.and_then(|status| status.route.clone());
-    let verdicts = verdicts(release, plan, &failures, &versions, &messages, reported);
+    let routed = routed(release, reported, behind);
+    let verdicts = verdicts(release, plan, &failures, (&versions, &messages), routed, reported);
     let conditions = conditions::stamp(verdicts, &old.conditions, release.generation, now);
     let summary = summary(release, observed, &versions, route.is_some());
     let status = ReleaseStatus {
@@ -149,8 +150,8 @@ fn verdicts(
     release: &Release,
     plan: &Plan,
     failures: &[Failure],
-    versions: &[VersionStatus],
-    messages: &[String],
+    (versions, messages): (&[VersionStatus], &[String]),
+    routed: Verdict,
     reported: Option<&RoutePolicyStatus>,
 ) -> Vec<Verdict> {
     let spec: Vec<VersionStatus> = versions
@@ -159,7 +160,6 @@ fn verdicts(
         .cloned()
         .collect();
     let versions_ready = versions_ready(&spec, messages);
-    let routed = routed(release, reported);
     let stalled = stalled(failures, plan, reported);
     let ready = ready(
         release,
@@ -177,7 +177,8 @@ fn copied(type_: &'static str, condition: &Condition) -> Verdict {
     Verdict::new(type_, condition.status, &condition.reason, condition.message.clone())
 }
 
-fn routed(release: &Release, reported: Option<&RoutePolicyStatus>) -> Verdict {
+/// As the policy says; while it is `behind`, what it says is about an earlier one.
+fn routed(release: &Release, reported: Option<&RoutePolicyStatus>, behind: bool) -> Verdict {
     if !is_routed(release) {
         return Verdict::new(
             conditions::ROUTED,
@@ -186,6 +187,7 @@ fn routed(release: &Release, reported: Option<&RoutePolicyStatus>) -> Verdict {
             "strategy none routes nothing",
         );
     }
+    let reported = reported.filter(|_| !behind);
     let condition = reported.and_then(|status| conditions::find(&status.conditions, conditions::ROUTED));
     condition.map_or_else(
         || {
@@ -193,7 +195,7 @@ fn routed(release: &Release, reported: Option<&RoutePolicyStatus>) -> Verdict {
                 conditions::ROUTED,
                 Tristate::Unknown,
                 "Pending",
-                "the RoutePolicy has not reported yet",
+                "the RoutePolicy has not reported on its newest generation yet",
             )
         },
         |condition| copied(conditions::ROUTED, condition),
