@@ -56,6 +56,7 @@ pub fn report(policy: &Policy, observed: &Observed, plan: &Plan, failures: &[Fai
             &acceptance,
             parents,
             &old,
+            was_replaced(policy, &versions, &old),
             now,
         )
     });
@@ -185,6 +186,7 @@ fn route_status(
     acceptance: &Acceptance,
     parents: Vec<String>,
     old: &RoutePolicyStatus,
+    replaced: bool,
     now: DateTime<Utc>,
 ) -> RouteStatus {
     let kind = target_kind(&policy.route);
@@ -202,7 +204,7 @@ fn route_status(
     } else {
         before.map_or(0, |route| route.policy_generation)
     };
-    let same = before.filter(|route| route.policy_generation == policy_generation);
+    let same = before.filter(|route| route.policy_generation == policy_generation && !replaced);
     let first_accepted = same.and_then(|route| route.accepted_since);
     let accepted = matches!(acceptance, Acceptance::Accepted(_));
     RouteStatus {
@@ -213,6 +215,20 @@ fn route_status(
         accepted_since: first_accepted.or_else(|| accepted.then(|| next_second(now))),
         parents,
     }
+}
+
+/// Whether a version has just left the route as another stands in for it: that may be long after the route began to
+/// follow the policy, if the other was not ready then.
+fn was_replaced(policy: &Policy, versions: &[VersionStatus], old: &RoutePolicyStatus) -> bool {
+    let served = policy
+        .versions
+        .iter()
+        .filter_map(|version| versions.get(version.serves_for?));
+    let mut out = served.filter(|version| version.percent == Some(0));
+    out.any(|version| {
+        let before = old.versions.iter().find(|one| one.name == version.name);
+        before.is_some_and(|before| before.percent != Some(0))
+    })
 }
 
 /// Rounded up, so that a drain that is counted from it is never too short.

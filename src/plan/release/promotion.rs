@@ -145,7 +145,14 @@ impl Scene<'_> {
 
     fn switching(&self, source: &str) -> Decision {
         let name = &self.primary.name;
-        match self.policy.drained_at(self.release.drain_seconds) {
+        if !self.observed.is_ready(source) && !self.observed.is_routed(source) {
+            // There is no switch to wait for: it has nobody's requests, and gets none.
+            let message = format!("{source} is not ready; {name} gets its new template as it is");
+            return self.decision(PromotionStep::Roll, source, message);
+        }
+        // The stored route may follow the policy and still name the primary: from a time when the source was not ready.
+        let coming = self.observed.is_ready(source) && self.observed.is_routed(name);
+        match self.policy.drained_at(self.release.drain_seconds).filter(|_| !coming) {
             Some(end) if end <= self.now => self.decision(
                 PromotionStep::Roll,
                 source,
@@ -211,7 +218,7 @@ impl Scene<'_> {
             return None;
         }
         let end = self.policy.drained_at(self.release.drain_seconds);
-        if end.is_some_and(|end| end <= self.now) {
+        if end.is_some_and(|end| end <= self.now) && self.observed.is_ready(&self.primary.name) {
             return None;
         }
         let message = format!(
@@ -219,7 +226,7 @@ impl Scene<'_> {
             before.source
         );
         let mut decision = self.decision(PromotionStep::Return, &before.source, message);
-        decision.requeue = end.map(|end| end - self.now);
+        decision.requeue = end.map(|end| end - self.now).filter(|left| *left > Duration::zero());
         Some(decision)
     }
 
