@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{Observed, Plan, PolicySeen, is_routed};
 use crate::api::release::{PromotionStep, Strategy};
-use crate::api::route_policy::{PolicyVersion, RoutePolicySpec};
+use crate::api::route_policy::{PolicyVersion, RoutePolicySpec, RoutingStrategy};
 use crate::model::kind::Kind;
 use crate::model::release::Release;
 use crate::plan::{Desired, Failure, Precondition, objects};
@@ -37,6 +37,16 @@ pub fn plan(release: &Release, observed: &Observed, plan: &mut Plan) -> bool {
     unchanged
 }
 
+/// The policy's strategy for the Release's.
+fn routing(release: &Release) -> Option<RoutingStrategy> {
+    match release.strategy {
+        Strategy::None => None,
+        Strategy::BlueGreen => Some(RoutingStrategy::BlueGreen),
+        Strategy::Canary => Some(RoutingStrategy::Canary),
+        Strategy::Mirror => Some(RoutingStrategy::Mirror),
+    }
+}
+
 fn precondition(release: &Release, observed: &Observed) -> Result<Precondition, Failure> {
     super::workloads::precondition(release, observed, Kind::RoutePolicy, &release.name)
 }
@@ -49,16 +59,27 @@ fn is_same(policy: &PolicySeen, object: &Value) -> bool {
 fn entries(release: &Release, observed: &Observed, plan: &Plan) -> Vec<PolicyVersion> {
     let stored = |name: &str| observed.policy.as_ref().and_then(|policy| policy.entry(name));
     let mut entries: Vec<PolicyVersion> = Vec::with_capacity(release.versions.len() + 1);
+    let same_form = observed
+        .policy
+        .as_ref()
+        .is_some_and(|policy| routing(release) == Some(policy.spec.strategy));
     for version in &release.versions {
-        let held = stored(&version.name).filter(|_| plan.holds(&version.name));
-        let mut entry = held.cloned().unwrap_or_else(|| objects::policy_entry(release, version));
+        let mut entry = objects::policy_entry(release, version);
+        if let Some(held) = stored(&version.name).filter(|_| plan.holds(&version.name)) {
+            entry.backend.clone_from(&held.backend);
+            if same_form {
+                entry.matches.clone_from(&held.matches);
+            }
+        }
         entry.serves_for = stands_in_for(release, plan, &version.name);
         entries.push(entry);
     }
     let listed = observed.policy.iter().flat_map(|policy| &policy.spec.versions);
     for entry in listed.filter(|entry| release.versions.iter().all(|version| version.name != entry.name)) {
-        if stays(release, observed, plan, entry) {
-            let serves_for = stands_in_for(release, plan, &entry.name);
+        let serves_for = stands_in_for(release, plan, &entry.name);
+        // An entry of another strategy would mean something else in this one. The stored route goes on naming the
+        // version for as long as nobody can take its place.
+        if (same_form || serves_for.is_some()) && stays(release, observed, plan, entry) {
             entries.push(PolicyVersion {
                 serves_for,
                 ..entry.clone()
