@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Duration, Utc};
 
 use super::{Observed, Plan, is_routed};
-use crate::api::status::Role;
 use crate::model::kind::Kind;
 use crate::model::names;
 use crate::model::observed::Meta;
@@ -49,7 +48,7 @@ pub fn plan(release: &Release, observed: &Observed, unchanged: bool, now: DateTi
         let end = since + Duration::seconds(drain);
         if end > now {
             plan.look_again(end - now);
-        } else if is_out(release, observed, name, unchanged) {
+        } else {
             remove_version(release, observed, name, plan);
         }
     }
@@ -91,20 +90,9 @@ fn is_out(release: &Release, observed: &Observed, name: &str, unchanged: bool) -
     }
 }
 
-/// Since when nobody is sent to the version: the first accepted route without it.
+/// Since when nobody is sent to the version for certain: the first accepted route of the policy as it is. An edit of the
+/// policy begins a new drain, as the version may have come back and left again in between.
 fn out_since(release: &Release, observed: &Observed, name: &str, unchanged: bool) -> Option<DateTime<Utc>> {
-    let listed = observed
-        .policy
-        .as_ref()
-        .is_some_and(|policy| policy.entry(name).is_some());
-    let known = observed
-        .status
-        .iter()
-        .flat_map(|status| &status.versions)
-        .find(|version| version.name == name && version.role == Role::Leaving && version.reason == DRAINING);
-    if let Some(known) = known.filter(|_| !listed) {
-        return Some(known.since);
-    }
     if !is_out(release, observed, name, unchanged) {
         return None;
     }
