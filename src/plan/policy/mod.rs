@@ -26,7 +26,7 @@ pub struct Observed {
     pub weights: BTreeMap<String, WeightConfig>,
     /// The object that has the route's kind and name, whoever made it.
     pub route: Option<Arc<Object<Body>>>,
-    /// Routes of this policy that are not the one that it asks for now.
+    /// What the policy owns besides the route that it asks for now: users may make it the owner of anything.
     pub stale: Vec<(Kind, String, Meta)>,
     /// Another policy that has a better claim on a route that does not exist yet.
     pub rival: Option<String>,
@@ -143,10 +143,11 @@ fn removals(policy: &Policy, observed: &Observed) -> Vec<Removal> {
     if !settled {
         return Vec::new();
     }
+    let is_route = |kind: Kind| matches!(kind, Kind::VirtualService | Kind::HttpRoute);
     observed
         .stale
         .iter()
-        .filter(|(_, _, meta)| !meta.deleting)
+        .filter(|(kind, _, meta)| is_route(*kind) && !meta.deleting)
         .map(|(kind, name, meta)| Removal::new(*kind, name, meta))
         .collect()
 }
