@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::index::Lost;
+use super::rejections::Request;
 use super::{Context, Key};
 use crate::cluster::Error;
 use crate::model::ownership;
@@ -33,7 +34,7 @@ impl Context {
         if self.store.in_sync(*kind, namespace, name, digest) {
             return Ok(());
         }
-        if let Some(failure) = self.rejections.find(owner, *kind, name, digest) {
+        if let Some(failure) = self.rejections.find(owner, *kind, name, (digest, *precondition)) {
             written.failures.push(failure);
             return Ok(());
         }
@@ -66,7 +67,7 @@ impl Context {
                 }
                 Ok(())
             }
-            Err(error) => self.refused(owner, desired, digest, &error, written),
+            Err(error) => self.refused(owner, desired, (digest, *precondition), &error, written),
         }
     }
 
@@ -74,7 +75,7 @@ impl Context {
         &self,
         owner: &Key,
         desired: &Desired,
-        digest: u64,
+        request: Request,
         error: &Error,
         written: &mut Written,
     ) -> Result<(), Failure> {
@@ -86,7 +87,7 @@ impl Context {
                 if let Error::ImmutableField(_) = error {
                     failure.message.push_str("; give the version a new name");
                 }
-                self.rejections.add(owner, *kind, name, digest, failure.clone());
+                self.rejections.add(owner, *kind, name, request, failure.clone());
             }
             // The watch tells when these are over.
             Error::NameConflict(_) | Error::KindMissing(_) | Error::NamespaceTerminating(_) => {}
