@@ -140,7 +140,7 @@ fn build(info: &ObjectInfo, spec: &RoutePolicySpec, route: valid::Target) -> val
                 .weight
                 .unwrap_or_else(|| default_weight(spec.strategy == RoutingStrategy::Mirror)),
             weight_config_map: version.weight_config_map.clone(),
-            matches: if candidate && version.matches.is_empty() {
+            matches: if candidate && version.matches.is_empty() && version.serves_for.is_none() {
                 default_matches()
             } else {
                 version.matches.clone()
