@@ -90,7 +90,22 @@ fn a_deployment_is_read() {
         (&*read.template, &*read.images),
         ("abc", &["one".into(), "two".into()][..])
     );
-    assert_eq!(read.replicas_owner, ReplicasOwner::Nobody);
+}
+
+#[test]
+fn a_number_of_replicas_that_nobody_set_was_set_by_scale() {
+    // What `kubectl scale` leaves of an object whose replicas nobody applied: no entry in managedFields (1.36).
+    for (replicas, owner) in [
+        (0, ReplicasOwner::Scale),
+        (1, ReplicasOwner::Nobody),
+        (2, ReplicasOwner::Scale),
+    ] {
+        let object = json!({ "spec": { "replicas": replicas } });
+        let Body::Deployment(read) = known(Kind::Deployment, object).body else {
+            panic!()
+        };
+        assert_eq!(read.replicas_owner, owner, "{replicas}");
+    }
 }
 
 #[test]

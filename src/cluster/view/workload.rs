@@ -57,14 +57,22 @@ struct Condition {
     reason: Box<str>,
 }
 
+/// What the API server sets where nobody sets `spec.replicas`.
+const DEFAULT_REPLICAS: i32 = 1;
+
 pub(super) fn deployment(object: &Value) -> serde_json::Result<Deployment> {
     let spec: Spec = part(object, "spec")?;
     let status: Status = part(object, "status")?;
     let condition = |type_: &str| status.conditions.iter().find(|condition| &*condition.type_ == type_);
     let owners = ownership::owners(object, &["spec", "replicas"]);
+    let replicas = spec.replicas.unwrap_or(DEFAULT_REPLICAS);
     Ok(Deployment {
-        replicas: spec.replicas.unwrap_or(1), // the API's default
-        replicas_owner: replicas_owner(&owners),
+        replicas,
+        replicas_owner: match replicas_owner(&owners) {
+            // The server notes no manager who scales what nobody has set before.
+            ReplicasOwner::Nobody if replicas != DEFAULT_REPLICAS => ReplicasOwner::Scale,
+            owner => owner,
+        },
         replicas_ours: owners.iter().any(is_release),
         spec_replicas: metadata_text(object, "annotations", annotations::REPLICAS).and_then(|text| text.parse().ok()),
         progress_deadline_seconds: spec.progress_deadline_seconds.unwrap_or(600), // the API's default

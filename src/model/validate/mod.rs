@@ -128,7 +128,7 @@ mod tests {
         let mut stand_in = version("b");
         stand_in["servesFor"] = json!("a");
         let route = json!({ "virtualService": { "hosts": [host] } });
-        let spec = json!({ "strategy": strategy, "versions": [version("a"), stand_in], "route": route });
+        let spec = json!({ "strategy": strategy, "versions": [version("a"), stand_in, version("c")], "route": route });
         policy(&info(), &read_policy(&json!({ "spec": spec })).unwrap())
     }
 
@@ -164,9 +164,11 @@ mod tests {
         let valid = valid_release(&json!({ "strategy": "canary", "versions": [{ "image": "a" }, { "image": "b" }] }));
         assert!(valid.versions[0].matches.is_empty());
         assert_eq!(valid.versions[1].matches, default_matches());
-        assert_eq!(
-            policy_of("canary", "web").unwrap().versions[1].matches,
-            default_matches()
+        let policy = policy_of("canary", "web").unwrap();
+        assert_eq!(policy.versions[2].matches, default_matches());
+        assert!(
+            policy.versions[1].matches.is_empty(),
+            "a stand-in has the other's place"
         );
     }
 

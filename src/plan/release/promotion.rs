@@ -136,7 +136,7 @@ impl Scene<'_> {
             ),
         );
         decision.scale = self.capacity(&self.primary.name, deployment, meta, source);
-        if deployment.deadline_exceeded && deployment.observed_generation >= meta.generation {
+        if has_failed(meta, deployment) {
             decision.failed = true;
             decision.message = format!("Deployment {name} exceeded its progress deadline; {source} goes on serving");
         }
@@ -234,13 +234,8 @@ impl Scene<'_> {
     fn starting(&self) -> Option<Decision> {
         let (meta, primary) = self.deployment(&self.primary.name)?;
         let before = self.before().filter(|before| before.step == PromotionStep::InPlace);
-        if let Some(before) = before.filter(|before| self.deployment(&before.source).is_some()) {
-            let done = *primary.template == *self.desired.template && self.is_rolled_out(meta, primary);
-            let message = format!(
-                "{} rolls out under its own share; its pods need a preStop hook",
-                self.primary.name
-            );
-            return (!done).then(|| self.decision(PromotionStep::InPlace, &before.source, message));
+        if let Some((_, source)) = before.and_then(|before| self.deployment(&before.source)) {
+            return self.rolling_in_place(meta, primary, source);
         }
         if *primary.template == *self.desired.template {
             return None;
@@ -248,11 +243,7 @@ impl Scene<'_> {
         let source = self.source(primary)?;
         let (source_meta, deployment) = self.deployment(source)?;
         if let Some(why) = self.in_place(source, primary, deployment) {
-            let message = format!(
-                "{} rolls out under its own share, as {why}; its pods need a preStop hook",
-                self.primary.name
-            );
-            return Some(self.decision(PromotionStep::InPlace, source, message));
+            return Some(self.decision(PromotionStep::InPlace, source, self.in_place_message(Some(why))));
         }
         if self.is_able(source, primary, deployment) {
             let message = format!("{source} takes the requests of {}", self.primary.name);
@@ -266,6 +257,30 @@ impl Scene<'_> {
         decision.scale = scale_to(source, source_meta, deployment, primary.replicas);
         decision.requeue = Some(self.scale_deadline(source, deployment) - self.now);
         Some(decision)
+    }
+
+    /// The primary rolls in place, and goes on doing so: its old pods have begun to go.
+    fn rolling_in_place(&self, meta: &Meta, primary: &Deployment, source: &Deployment) -> Option<Decision> {
+        let name = &self.before()?.source;
+        let is_new = *primary.template == *self.desired.template;
+        if is_new && self.is_rolled_out(meta, primary) {
+            return None;
+        }
+        let message = self.in_place_message(self.in_place(name, primary, source));
+        let mut decision = self.decision(PromotionStep::InPlace, name, message);
+        if is_new && has_failed(meta, primary) {
+            decision.failed = true;
+            decision.message = format!("Deployment {} exceeded its progress deadline", self.primary.name);
+        }
+        Some(decision)
+    }
+
+    fn in_place_message(&self, why: Option<String>) -> String {
+        let reason = why.map(|why| format!(", as {why}")).unwrap_or_default();
+        format!(
+            "{} rolls out under its own share{reason}; its pods need a preStop hook",
+            self.primary.name
+        )
     }
 
     /// The version that runs already what the primary is to run, and that this edit removes or changes itself.
@@ -313,12 +328,19 @@ impl Scene<'_> {
         if deployment.replicas < primary.replicas && deployment.replicas_owner == ReplicasOwner::Other {
             return Some(format!("somebody else sets the replicas of Deployment {source}"));
         }
-        (short && self.scale_deadline(source, deployment) <= self.now).then(|| {
+        (short && self.is_late(source, deployment)).then(|| {
             format!(
                 "Deployment {source} did not get {} available replicas in time",
                 primary.replicas
             )
         })
+    }
+
+    fn is_late(&self, source: &str, deployment: &Deployment) -> bool {
+        let rolls = self
+            .before()
+            .is_some_and(|before| before.step == PromotionStep::InPlace);
+        rolls || self.scale_deadline(source, deployment) <= self.now
     }
 
     /// Whether the source can carry what the primary carries.
@@ -366,6 +388,11 @@ impl Scene<'_> {
         }
         scale_to(name, meta, primary, carried)
     }
+}
+
+/// Whether the rollout of the Deployment as it is has failed.
+fn has_failed(meta: &Meta, deployment: &Deployment) -> bool {
+    deployment.deadline_exceeded && deployment.observed_generation >= meta.generation
 }
 
 fn scale_to(name: &str, meta: &Meta, deployment: &Deployment, replicas: i32) -> Option<Scale> {

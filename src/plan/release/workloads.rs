@@ -46,15 +46,15 @@ pub fn mismatches(release: &Release) -> Vec<Failure> {
 /// Plans the objects of every version of the spec, and the application's Service.
 pub fn plan(release: &Release, observed: &Observed, built: &[Built], now: DateTime<Utc>, plan: &mut Plan) {
     for (index, version) in release.versions.iter().enumerate() {
-        if plan.holds(&version.name) {
-            continue;
+        let held = plan.holds(&version.name);
+        if !held {
+            let replicas = built.get(index).and_then(|built| built.replicas);
+            plan_deployment(release, observed, version, replicas, plan);
+            let extra = extra_ports(release, observed, version, now, plan);
+            let service = objects::service(release, version, &extra);
+            push(release, observed, plan, Kind::Service, &version.name, service);
         }
-        let replicas = built.get(index).and_then(|built| built.replicas);
-        plan_deployment(release, observed, version, replicas, plan);
-        let extra = extra_ports(release, observed, version, now, plan);
-        let service = objects::service(release, version, &extra);
-        push(release, observed, plan, Kind::Service, &version.name, service);
-        if objects::weight_config_needed(release, index) {
+        if objects::weight_config_needed(release, index) && (!held || promotion_ends(observed, plan)) {
             plan_weight(release, observed, version, plan);
         }
     }
@@ -229,9 +229,14 @@ fn starts_anew(release: &Release, observed: &Observed, config: &WeightConfig, sp
             .policy
             .as_ref()
             .is_none_or(|policy| policy.spec.versions.len() <= 1);
-    let returns = plan
-        .promotion
-        .as_ref()
-        .is_some_and(|decision| decision.step == PromotionStep::Return);
-    config.weight.is_none() || config.spec_weight.as_deref() != Some(spec) || returns || alone
+    config.weight.is_none() || config.spec_weight.as_deref() != Some(spec) || promotion_ends(observed, plan) || alone
+}
+
+/// Whether the primary takes its requests back, or has rolled out in place.
+fn promotion_ends(observed: &Observed, plan: &Plan) -> bool {
+    let before = observed.status.as_ref().and_then(|status| status.promotion.as_ref());
+    match &plan.promotion {
+        Some(decision) => decision.step == PromotionStep::Return,
+        None => before.is_some_and(|before| before.step == PromotionStep::InPlace),
+    }
 }

@@ -191,6 +191,12 @@ fn assert_versions(test: &Test, app: &App, versions: &[(&str, &str)]) {
     );
 }
 
+/// The route while the version stands in for the primary, and no other is left.
+fn route_to(app: &App, version: &str) -> Words {
+    let matched = (app.strategy == "canary").then(|| format!("match {version}:100"));
+    matched.into_iter().chain([format!("{version}:100")]).collect()
+}
+
 /// The rules of a route in words, in their order: who gets the requests that match something, who the rest, who copies.
 type Words = Vec<String>;
 

@@ -111,10 +111,7 @@ fn a_primary_that_is_dropped_serves_until_its_successor_is_ready() {
             let release = test.release(app.name);
             let role = release.version(&old).map(|version| version["role"].clone());
             let observed = release.condition("Ready").is_some();
-            holds(
-                observed && role == Some("Leaving".into()) || role == Some("leaving".into()),
-                role,
-            )
+            holds(observed && role == Some("leaving".into()), role)
         });
         assert_eq!(route_of(&test, &app), only(&app, "old"));
     }

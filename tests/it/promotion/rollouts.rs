@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::{
-    APPS, admit_no_pods, admit_pods, apply, assert_end, assert_source_serves, route_of, settle, settled, version,
-    with_deployment,
+    APPS, admit_no_pods, admit_pods, apply, assert_end, assert_source_serves, route_of, route_to, settle, settled,
+    version, with_deployment,
 };
 use crate::support::{SOON, Test, holds};
 
@@ -49,7 +49,7 @@ fn assert_failed(test: &Test) {
             });
             holds(said.count() == 2, &conditions)
         });
-        assert_eq!(route_of(test, &app), [format!("{source}:100")], "{}", app.name);
+        assert_eq!(route_of(test, &app), route_to(&app, &source), "{}", app.name);
     }
 }
 

@@ -19,15 +19,11 @@ fn held_in(test: &Test, step: &str) {
     let promoted = [sized(version("b"), replicas)];
     settle(test, &[a, b]);
     match step {
-        "Scale" => {
+        "Scale" | "Roll" => {
             admit_no_pods(test);
             apply(test, &promoted);
         }
         "Switch" => apply_with(test, &promoted, &json!({ "drainSeconds": NEVER })),
-        "Roll" => {
-            admit_no_pods(test);
-            apply(test, &promoted);
-        }
         _ => {
             admit_no_pods(test);
             apply(test, &promoted);

@@ -17,7 +17,7 @@ fn config(app: &App, index: usize) -> String {
 
 /// Sets the weight of the versions at a place by hand, and waits until it is in force.
 #[track_caller]
-fn set_weight(test: &Test, index: usize, weight: &str) {
+fn set_weight(test: &Test, index: usize, weight: i32) {
     for app in weighted() {
         let annotation = format!("iter8.tools/weight={weight}");
         let config = format!("configmap/{}", config(&app, index));
@@ -28,10 +28,7 @@ fn set_weight(test: &Test, index: usize, weight: &str) {
         let version = app.unnamed(index);
         test.wait_until(&format!("the weight of {version} is {weight}"), SOON, || {
             let seen = test.release(app.name).version(&version).unwrap_or_default();
-            holds(
-                seen["source"] == "Override" && seen["weight"].to_string() == weight,
-                seen,
-            )
+            holds(seen["source"] == "Override" && seen["weight"] == weight, seen)
         });
     }
 }
@@ -65,8 +62,8 @@ fn a_weight_that_was_set_by_hand_ends_with_the_promotion() {
     let safety = test.watch_safety();
     let [a, b] = ["a", "b"].map(version);
     settle(&test, &[a, b.clone()]);
-    set_weight(&test, 0, "90");
-    set_weight(&test, 1, "10");
+    set_weight(&test, 0, 90);
+    set_weight(&test, 1, 10);
     apply(&test, &[b]);
     settled(&test);
     assert_end(&test, &["b"]);
@@ -80,8 +77,8 @@ fn a_weight_of_the_source_ends_with_the_promotion_though_it_stays() {
     let safety = test.watch_safety();
     let [a, b, c] = ["a", "b", "c"].map(version);
     settle(&test, &[a, b.clone()]);
-    set_weight(&test, 0, "90");
-    set_weight(&test, 1, "10");
+    set_weight(&test, 0, 90);
+    set_weight(&test, 1, 10);
     apply(&test, &[b, c]);
     settled(&test);
     // The shares are those of the spec again.
