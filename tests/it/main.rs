@@ -5,6 +5,7 @@
 
 mod admission;
 mod architecture;
+mod crash;
 mod crds;
 mod dependencies;
 mod docs;
@@ -14,10 +15,13 @@ mod http_route;
 mod objects;
 mod ownership;
 mod promotion;
+mod quiet;
 mod rbac;
+mod rbac_used;
 mod readiness;
 mod readiness_table;
 mod reference;
+mod restart;
 mod routes;
 mod rust_paths;
 mod spec_changes;
