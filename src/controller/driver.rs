@@ -31,6 +31,7 @@ where
         workers.spawn(async move {
             while let Some(key) = queue.next().await {
                 let outcome = guarded(what, &key, reconcile(key.clone())).await;
+                tracing::debug!(what, namespace = &*key.0, name = &*key.1, "reconciled");
                 settle(&queue, &backoff, &key, outcome);
                 queue.done(&key);
             }

@@ -1,6 +1,7 @@
 //! The whole operator: client, store, watches, queues and workers, wired up.
 
 use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::time::Duration;
 
 use chrono::Utc;
 use kube::Client;
@@ -12,6 +13,10 @@ use super::{Context, driver, release, route_policy};
 use crate::cluster::store::{OnChange, OnKindChanged};
 use crate::cluster::{Events, Store, Watches, Writer, apply::Fence};
 use crate::model::kind::{Kind, KindRef};
+
+/// Longest time that what was begun may take to end: the kubelet kills a Pod 30 s after SIGTERM
+/// (`terminationGracePeriodSeconds`), and two requests may time out before.
+const DRAIN: Duration = Duration::from_secs(22);
 
 /// A running operator.
 pub struct Operator {
@@ -59,14 +64,17 @@ impl Operator {
         }
     }
 
-    /// Takes no more work, ends what was begun, sends what is left of the Events.
+    /// Takes no more work, ends what was begun, sends what is left of the Events; gives up after [`DRAIN`].
     pub async fn stop(mut self) {
         self.wakeups.policies.close();
         self.wakeups.releases.close();
-        while self.workers.join_next().await.is_some() {}
-        drop(self.context);
-        if self.events.await.is_err() {
-            tracing::warn!("the last Events may not have been sent");
+        let drained = async move {
+            while self.workers.join_next().await.is_some() {}
+            drop(self.context);
+            self.events.await.is_ok()
+        };
+        if tokio::time::timeout(DRAIN, drained).await != Ok(true) {
+            tracing::warn!("the last writes and Events may not have been answered");
         }
     }
 }

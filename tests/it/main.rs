@@ -5,6 +5,7 @@
 
 mod admission;
 mod architecture;
+mod crash;
 mod crds;
 mod dependencies;
 mod docs;
@@ -15,10 +16,13 @@ mod objects;
 mod ownership;
 mod planner;
 mod promotion;
+mod quiet;
 mod rbac;
+mod rbac_used;
 mod readiness;
 mod readiness_table;
 mod reference;
+mod restart;
 mod routes;
 mod rust_paths;
 mod spec_changes;

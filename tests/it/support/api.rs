@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use kube::api::{DeleteParams, GetParams, ListParams};
+use kube::api::{DeleteParams, GetParams, ListParams, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::Request;
 use kube::{Client, Config};
@@ -136,6 +136,14 @@ impl Api {
         };
         items.iter_mut().for_each(without_managed_fields);
         (items, version)
+    }
+
+    /// Changes an object: maps are merged, lists replaced.
+    pub fn merge(&self, namespace: &str, kind: &str, name: &str, change: &Value) {
+        let requests = Resource::named(kind).requests(Some(namespace));
+        let patch = Patch::Merge(change);
+        let done = self.patiently(|| requests.patch(name, &PatchParams::default(), &patch).unwrap());
+        assert!(done.is_some(), "there is no {kind} {name}");
     }
 
     /// Deletes an object that has no namespace, and does not wait.

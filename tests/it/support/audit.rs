@@ -10,7 +10,6 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::api::Api;
-use super::cluster::SERVICE_ACCOUNT;
 use super::{SOON, wait_until};
 
 /// The log of a cluster.
@@ -49,6 +48,8 @@ pub struct Request {
     pub received: DateTime<Utc>,
     /// Of a watch: false when it began, true when it ended. True of all others.
     pub complete: bool,
+    /// Whether RBAC refused it.
+    pub forbidden: bool,
 }
 
 impl Request {
@@ -58,12 +59,6 @@ impl Request {
             self.verb.as_str(),
             "create" | "update" | "patch" | "delete" | "deletecollection"
         )
-    }
-
-    /// Whether the operator sent it.
-    pub fn is_operators(&self) -> bool {
-        let (namespace, name) = SERVICE_ACCOUNT;
-        self.user == format!("system:serviceaccount:{namespace}:{name}")
     }
 
     fn read(line: &str) -> Self {
@@ -90,6 +85,7 @@ impl Request {
             uri: text("/requestURI"),
             received: text("/requestReceivedTimestamp").parse().unwrap(),
             complete: text("/stage") == "ResponseComplete",
+            forbidden: entry["annotations"]["authorization.k8s.io/decision"] == "forbid",
         }
     }
 }
@@ -105,11 +101,18 @@ impl AuditLog {
             .1
     }
 
-    /// The operator's requests that were answered since then: those about a namespace, or all.
-    pub fn since(&self, mark: Mark, namespace: Option<&str>) -> Vec<Request> {
+    /// A user's requests that were answered since then.
+    pub fn since(&self, mark: Mark, user: &str) -> Vec<Request> {
         let mut requests = self.catch_up(mark).0;
-        requests.retain(|request| request.is_operators() && namespace.is_none_or(|one| request.namespace == one));
+        requests.retain(|request| request.user == user);
         requests
+    }
+
+    /// A user's requests that RBAC refused since then, of those that are in the log by now.
+    pub fn forbidden_since(&self, mark: Mark, user: &str) -> Vec<Request> {
+        let mut requests = self.read(mark, |line| line.contains(r#"decision":"forbid""#));
+        requests.retain(|(request, _)| request.user == user && request.forbidden);
+        requests.into_iter().map(|(request, _)| request).collect()
     }
 
     /// Reads from the mark to a request that is sent now: the log is written a little after the answers.
@@ -120,7 +123,7 @@ impl AuditLog {
         let mut requests = Vec::new();
         let mut place = mark;
         wait_until("the audit log has caught up", SOON, || {
-            for (request, end) in self.read(place) {
+            for (request, end) in self.read(place, |_| true) {
                 place = end;
                 if request.name == marker {
                     return Ok(());
@@ -132,8 +135,8 @@ impl AuditLog {
         (requests, place)
     }
 
-    /// The requests in whole lines from the mark on, each with the place behind it.
-    fn read(&self, Mark(start): Mark) -> Vec<(Request, Mark)> {
+    /// The requests in whole lines from the mark on that may be wanted, each with the place behind it.
+    fn read(&self, Mark(start): Mark, wanted: impl Fn(&str) -> bool) -> Vec<(Request, Mark)> {
         let mut file = File::open(&self.path).unwrap();
         file.seek(SeekFrom::Start(start)).unwrap();
         let mut text = String::new();
@@ -141,9 +144,9 @@ impl AuditLog {
         let mut end = start;
         text.split_inclusive('\n')
             .filter(|line| line.ends_with('\n'))
-            .map(|line| {
+            .filter_map(|line| {
                 end += line.len() as u64;
-                (Request::read(line), Mark(end))
+                wanted(line).then(|| (Request::read(line), Mark(end)))
             })
             .collect()
     }

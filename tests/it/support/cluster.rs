@@ -151,8 +151,7 @@ impl Cluster {
                 .chain(&names),
             "",
         );
-        let operator_kubeconfig = folder.join("operator.kubeconfig");
-        fs::write(&operator_kubeconfig, operator_config(&kubectl).to_string()).unwrap();
+        let operator_kubeconfig = login(&kubectl, &folder, SERVICE_ACCOUNT.1);
         let api = Api::new(&kubectl.kubeconfig);
         Self {
             audit: audit_log.map(|path| AuditLog::new(path, api.clone())),
@@ -172,6 +171,20 @@ impl Cluster {
         Operator::start(&self.operator_kubeconfig, namespace, &log)
     }
 
+    /// A ServiceAccount with the operator's rights that nobody else uses, so that what it asks for can be told apart:
+    /// its name, and what to connect with.
+    #[track_caller]
+    pub fn account(&self, name: &str) -> (String, PathBuf) {
+        let kubectl = self.kubectl.within(SERVICE_ACCOUNT.0);
+        kubectl.ok(["create", "serviceaccount", name], "");
+        let subject = format!("--serviceaccount={}:{name}", SERVICE_ACCOUNT.0);
+        kubectl.ok(
+            ["create", "clusterrolebinding", name, "--clusterrole=iter8", &subject],
+            "",
+        );
+        (user(name), login(&self.kubectl, &self.folder, name))
+    }
+
     /// `stop`, `start` or `restart` a component of a cluster that we started, as `kube-apiserver`; data stay.
     #[track_caller]
     pub fn component(&self, verb: &str, component: &str) {
@@ -188,16 +201,22 @@ impl Drop for Cluster {
     }
 }
 
-/// The admin's kubeconfig with the ServiceAccount's token in place of the admin's login.
-fn operator_config(kubectl: &Kubectl) -> Value {
-    let (namespace, name) = SERVICE_ACCOUNT;
+/// Who a ServiceAccount of the operator's namespace is in the audit log.
+pub fn user(account: &str) -> String {
+    format!("system:serviceaccount:{}:{account}", SERVICE_ACCOUNT.0)
+}
+
+/// Writes the admin's kubeconfig with the ServiceAccount's token in place of the admin's login.
+fn login(kubectl: &Kubectl, folder: &Path, account: &str) -> PathBuf {
     let token = kubectl
-        .within(namespace)
-        .ok(["create", "token", name, "--duration=24h"], "");
+        .within(SERVICE_ACCOUNT.0)
+        .ok(["create", "token", account, "--duration=24h"], "");
     let view = ["config", "view", "--raw", "--minify", "--flatten", "--output=json"];
     let mut config: Value = serde_json::from_str(&kubectl.ok(view, "")).unwrap();
     config["users"][0]["user"] = json!({ "token": token.trim() });
-    config
+    let path = folder.join(format!("{account}.kubeconfig"));
+    fs::write(&path, config.to_string()).unwrap();
+    path
 }
 
 /// Runs the launcher and returns what it prints.

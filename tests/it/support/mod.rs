@@ -17,6 +17,7 @@ pub mod kubectl;
 pub mod manifest;
 pub mod operator;
 pub mod recorder;
+pub mod relay;
 pub mod release;
 pub mod routes;
 pub mod safety;
@@ -25,4 +26,4 @@ mod wait;
 
 pub use cluster::skip_unless_local;
 pub use test::Test;
-pub use wait::{SOON, equal, holds, wait_until};
+pub use wait::{SOON, equal, holds, stays, wait_until};

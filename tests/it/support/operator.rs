@@ -7,6 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{LazyLock, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use super::{SOON, wait_until};
 
@@ -45,14 +46,26 @@ impl Operator {
 
     /// Asks it to end, as the kubelet does: SIGTERM. It must do so, and well.
     #[track_caller]
-    pub fn stop(mut self) {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
-        assert!(sent.success(), "the operator has ended before it was asked to");
-        let status = wait_until("the operator has stopped", SOON, || {
+    pub fn stop(&mut self) {
+        self.ask_to_stop();
+        self.has_stopped(SOON);
+    }
+
+    /// Waits until it has ended, which it must do well.
+    #[track_caller]
+    pub fn has_stopped(&mut self, within: Duration) {
+        let status = wait_until("the operator has stopped", within, || {
             self.exit_status().ok_or_else(|| "it still runs".to_owned())
         });
         assert!(status.success(), "the operator stopped with {status}");
+    }
+
+    /// Asks it to end, and does not wait.
+    #[track_caller]
+    pub fn ask_to_stop(&self) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        assert!(sent.success(), "the operator has ended before it was asked to");
     }
 
     /// How it ended, if it did.
@@ -86,7 +99,7 @@ pub fn tail(log: &PathBuf, lines: usize) -> String {
 }
 
 /// A command that the kernel ends with the thread that started it, so that nothing is left of a test run that was killed.
-fn tied_to_this_process(program: &str) -> Command {
+pub fn tied_to_this_process(program: &str) -> Command {
     if cfg!(not(target_os = "linux")) {
         return Command::new(program);
     }
@@ -98,7 +111,7 @@ fn tied_to_this_process(program: &str) -> Command {
 type Order = (Command, Sender<io::Result<Child>>);
 
 /// Starts a process from a thread that lives as long as this process.
-fn spawn(command: Command) -> io::Result<Child> {
+pub fn spawn(command: Command) -> io::Result<Child> {
     static SPAWNER: LazyLock<Mutex<Sender<Order>>> = LazyLock::new(|| {
         let (orders, waiting) = mpsc::channel::<Order>();
         thread::spawn(move || {

@@ -113,6 +113,16 @@ impl Recorder {
         versions
     }
 
+    /// Plural of the kind that is recorded.
+    pub fn kind(&self) -> &str {
+        &self.source.resource.plural
+    }
+
+    /// How many versions have been recorded so far; some that are stored may be on their way.
+    pub fn len(&self) -> usize {
+        self.log.lock().unwrap().seen.len()
+    }
+
     /// The versions up to now in their order, and where some may be missing.
     #[track_caller]
     pub fn recorded(&self) -> (Vec<Seen>, Vec<Gap>) {

@@ -49,6 +49,13 @@ impl SafetyWatch {
         (history, gaps.concat())
     }
 
+    /// How many versions of routes and RoutePolicies have been recorded: only the operator writes them.
+    pub fn written(&self) -> usize {
+        let kinds = [OWNERS[1], ROUTES[0], ROUTES[1]];
+        let recorders = self.recorders.iter().filter(|one| kinds.contains(&one.kind()));
+        recorders.map(Recorder::len).sum()
+    }
+
     /// The versions of the route of that name, of either kind, that were stored since the beginning.
     #[track_caller]
     pub fn route_versions(&self, name: &str) -> Vec<Seen> {

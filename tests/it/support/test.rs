@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 
 use super::api::Resource;
-use super::audit::{Mark, Request};
-use super::cluster::{Cluster, cluster};
+use super::audit::{AuditLog, Mark, Request};
+use super::cluster::{Cluster, SERVICE_ACCOUNT, cluster, user};
 use super::gateway::{self, Verdict};
 use super::kubectl::Kubectl;
 use super::operator::{self, Operator};
@@ -31,9 +31,12 @@ pub struct Test {
     pub namespace: String,
     kubectl: Kubectl,
     operator: Mutex<Option<Operator>>,
+    /// Who the operator is to the API server, and what it connects with.
+    account: (String, PathBuf),
     log: PathBuf,
     /// Kinds and names of objects outside of the namespace.
     outside: Mutex<Vec<(&'static str, String)>>,
+    begin: Option<Mark>,
 }
 
 impl Test {
@@ -56,7 +59,10 @@ impl Test {
     pub fn within(cluster: Arc<Cluster>, name: &str) -> Self {
         let namespace = unique(name);
         cluster.kubectl.ok(["create", "namespace", &namespace], "");
+        let begin = cluster.audit.as_ref().map(AuditLog::mark);
         Self {
+            account: (user(SERVICE_ACCOUNT.1), cluster.operator_kubeconfig.clone()),
+            begin,
             kubectl: cluster.kubectl.within(&namespace),
             operator: Mutex::new(None),
             log: cluster.folder.join(format!("{namespace}.log")),
@@ -66,16 +72,31 @@ impl Test {
         }
     }
 
+    /// The same without an operator, which will be a ServiceAccount of its own with the operator's rights: what it asks
+    /// for, in any namespace, can be told from what others do.
+    #[track_caller]
+    pub fn with_account(name: &str) -> Self {
+        let mut test = Self::without_operator(name);
+        test.account = test.cluster.account(&test.namespace);
+        test
+    }
+
+    /// What the operator connects with from the next start on.
+    pub fn connect_with(&mut self, kubeconfig: &Path) {
+        kubeconfig.clone_into(&mut self.account.1);
+    }
+
+    /// What the operator connects with.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.account.1
+    }
+
     /// Starts the operator.
     #[track_caller]
     pub fn start(&self) {
         let mut operator = self.operator.lock().unwrap();
         assert!(operator.is_none(), "the operator runs already");
-        *operator = Some(Operator::start(
-            &self.cluster.operator_kubeconfig,
-            Some(&self.namespace),
-            &self.log,
-        ));
+        *operator = Some(Operator::start(&self.account.1, Some(&self.namespace), &self.log));
     }
 
     /// Ends the operator as a crash would.
@@ -88,6 +109,27 @@ impl Test {
     #[track_caller]
     pub fn stop(&self) {
         self.take_operator().stop();
+    }
+
+    /// Asks the operator to end, and does not wait.
+    #[track_caller]
+    pub fn ask_to_stop(&self) {
+        let operator = self.operator.lock().unwrap();
+        operator.as_ref().expect("the operator does not run").ask_to_stop();
+    }
+
+    /// Waits until the operator, which was asked to, has ended.
+    #[track_caller]
+    pub fn has_stopped(&self, within: Duration) {
+        self.take_operator().has_stopped(within);
+    }
+
+    /// Whether an operator was started that has not ended.
+    pub fn is_running(&self) -> bool {
+        let mut operator = self.operator.lock().unwrap();
+        operator
+            .as_mut()
+            .is_some_and(|operator| operator.exit_status().is_none())
     }
 
     /// Stops the operator and starts it again.
@@ -303,14 +345,22 @@ impl Test {
         self.cluster.audit.as_ref().expect("no audit log").mark()
     }
 
-    /// What the operators asked for in the namespace since then.
+    /// What the operator's ServiceAccount asked for since then, anywhere: of interest if it is the test's own.
     #[track_caller]
-    pub fn audit_since(&self, mark: Mark) -> Vec<Request> {
+    pub fn requests_since(&self, mark: Mark) -> Vec<Request> {
         let log = self.cluster.audit.as_ref().expect("no audit log");
-        log.since(mark, Some(&self.namespace))
+        log.since(mark, &self.account.0)
     }
 
-    /// What the operators wrote in the namespace since then, refused or not.
+    /// What the operator asked for in the namespace since then.
+    #[track_caller]
+    pub fn audit_since(&self, mark: Mark) -> Vec<Request> {
+        let mut requests = self.requests_since(mark);
+        requests.retain(|request| request.namespace == self.namespace);
+        requests
+    }
+
+    /// What the operator wrote in the namespace since then, refused or not.
     #[track_caller]
     pub fn writes_since(&self, mark: Mark) -> Vec<Request> {
         let mut requests = self.audit_since(mark);
@@ -353,14 +403,20 @@ impl Test {
 
 impl Drop for Test {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        let failed = std::thread::panicking();
+        if failed {
             println!("{}", self.describe());
         }
         drop(self.operator.get_mut().ok().and_then(Option::take));
         for (kind, name) in self.outside.get_mut().unwrap() {
             self.cluster.api.delete(kind, name);
         }
+        let log = self.cluster.audit.as_ref().zip(self.begin);
+        let forbidden = log.map(|(log, begin)| log.forbidden_since(begin, &self.account.0));
         self.cluster.api.delete("namespace", &self.namespace);
+        // The rights of the ClusterRole are enough for everything that any test does.
+        let forbidden = forbidden.unwrap_or_default();
+        assert!(failed || forbidden.is_empty(), "RBAC refused {forbidden:?}");
     }
 }
 

@@ -26,6 +26,22 @@ pub fn wait_until<T>(what: &str, within: Duration, mut look: impl FnMut() -> Res
     }
 }
 
+/// Looks for the whole of this time, once a second, and fails as soon as `look` does not answer `Ok`.
+#[track_caller]
+pub fn stays(what: &str, during: Duration, mut look: impl FnMut() -> Result<(), String>) {
+    let (begin, mut looks) = (Instant::now(), 0);
+    while begin.elapsed() < during {
+        thread::sleep(Duration::from_secs(1).min(during.saturating_sub(begin.elapsed())));
+        looks += 1;
+        if let Err(seen) = look() {
+            panic!(
+                "after {:?}, at look {looks}, it was no longer so that {what}; seen: {seen}",
+                begin.elapsed()
+            );
+        }
+    }
+}
+
 /// For [`wait_until`]: whether what was seen is what was wanted.
 pub fn equal<T: Debug + PartialEq<W>, W: Debug + ?Sized>(got: T, want: &W) -> Result<T, String> {
     if got == *want {
