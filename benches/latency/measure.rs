@@ -18,7 +18,7 @@ use super::process::Process;
 use super::report;
 use super::support::api::RUNTIME;
 use super::support::audit::Mark;
-use super::support::cluster::Cluster;
+use super::support::cluster::{self, Cluster};
 use super::support::operator::BINARY;
 
 /// Applications of the probe.
@@ -79,8 +79,9 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn start(cluster: &'a Cluster, size: usize) -> Self {
-        let side = |name: &str, apps| RUNTIME.block_on(Side::new(&cluster.api.client, &format!("{name}-{size}"), apps));
-        let (ours, probes) = (side("bench", size), side("probe", PROBED));
+        let start =
+            |name: &str, apps| RUNTIME.block_on(Side::new(&cluster.api.client, &format!("{name}-{size}"), apps));
+        let (ours, probes) = (start("bench", size), start("probe", PROBED));
         let operator = operator(cluster, &ours.namespace);
         operator.calm();
         Self {
@@ -104,7 +105,9 @@ impl<'a> Run<'a> {
     /// What the operator has asked for since then.
     fn requests(&self, since: Mark) -> Value {
         let audit = self.cluster.audit.as_ref().unwrap();
-        report::requests(&audit.since(since, Some(&self.ours.namespace)))
+        let mut requests = audit.since(since, &cluster::user(cluster::SERVICE_ACCOUNT.1));
+        requests.retain(|request| request.namespace == self.ours.namespace);
+        report::requests(&requests)
     }
 
     fn create(&mut self) -> Value {

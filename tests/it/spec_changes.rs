@@ -192,8 +192,8 @@ fn a_gateway_can_be_added_changed_and_removed() {
             .unwrap()
             .iter()
             .map(|parent| {
-                let text = |key: &str| parent[key].as_str().map(|text| format!("{text}/")).unwrap_or_default();
-                format!("{}{}{}", text("kind"), text("namespace"), text("name"))
+                let part = |key: &str| parent[key].as_str().map(|part| format!("{part}/")).unwrap_or_default();
+                format!("{}{}{}", part("kind"), part("namespace"), part("name"))
             })
             .collect();
         let mut want = vec!["Service/gtw/".to_owned()];
@@ -597,6 +597,7 @@ fn a_suspended_release_writes_nothing_but_status_and_its_route_still_follows_rea
                 [ready.reason.as_str(), &row["VERSIONS"], &row["TRAFFIC"]],
                 &["Suspended", "1/3", "100/0/0"],
             )
+            .map(drop)
         });
     }
     test.kubectl([
