@@ -597,6 +597,7 @@ fn a_suspended_release_writes_nothing_but_status_and_its_route_still_follows_rea
                 [ready.reason.as_str(), &row["VERSIONS"], &row["TRAFFIC"]],
                 &["Suspended", "1/3", "100/0/0"],
             )
+            .map(drop)
         });
     }
     test.kubectl([
