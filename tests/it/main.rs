@@ -18,7 +18,6 @@ mod planner;
 mod promotion;
 mod quiet;
 mod rbac;
-mod rbac_used;
 mod readiness;
 mod readiness_table;
 mod reference;

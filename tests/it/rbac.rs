@@ -1,11 +1,15 @@
-//! What the operator may do; that it needs all of it, `rbac_used` shows.
+//! What the operator may do, and that it needs it.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
 
 use iter8::cluster::permissions::PERMISSIONS;
 
 use crate::golden;
+use crate::support::audit::Request;
+use crate::support::relay::Relay;
+use crate::support::{SOON, Test, holds, skip_unless_local};
 
 /// The operator's `ClusterRole`, as YAML.
 fn cluster_role() -> String {
@@ -42,4 +46,144 @@ fn quoted(word: &str) -> String {
 fn the_cluster_role_is_what_the_operator_says_it_needs() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/rbac/cluster_role.yaml");
     golden::check([golden::compare_file(&path, &cluster_role())]);
+}
+
+/// Group, plural with subresource, verb.
+type Right = (String, String, String);
+
+/// What the rules allow.
+fn allowed() -> BTreeSet<Right> {
+    let mut rights = BTreeSet::new();
+    for rule in PERMISSIONS {
+        for resource in rule.resources {
+            let verbs = rule.verbs.iter();
+            rights.extend(verbs.map(|verb| (rule.group.to_owned(), (*resource).to_owned(), (*verb).to_owned())));
+        }
+    }
+    rights
+}
+
+/// What a request needed.
+fn used(request: &Request) -> Vec<Right> {
+    let slash = if request.subresource.is_empty() { "" } else { "/" };
+    let resource = format!("{}{slash}{}", request.resource, request.subresource);
+    let right = |verb: &str| (request.group.clone(), resource.clone(), verb.to_owned());
+    // Server-side apply of an object that does not exist is checked for both.
+    let creates = request.verb == "patch" && request.code == 201;
+    std::iter::once(right(&request.verb))
+        .chain(creates.then(|| right("create")))
+        .collect()
+}
+
+/// Blue-green with two versions on Istio: every kind that a Release is made of.
+fn release(strategy: &str, versions: &str) -> String {
+    format!(
+        "
+apiVersion: iter8.tools/v1alpha1
+kind: Release
+metadata:
+  name: shop
+spec:
+  environment: {}
+  application:
+    strategy: {strategy}
+    versions: {versions}
+  drainSeconds: 0
+",
+        if strategy == "none" {
+            "deployment"
+        } else {
+            "deployment-istio"
+        },
+    )
+}
+
+/// A policy that names every kind that is watched on demand.
+fn policy(route: &str) -> String {
+    format!(
+        "
+apiVersion: iter8.tools/v1alpha1
+kind: RoutePolicy
+metadata:
+  name: own
+spec:
+  strategy: mirror
+  versions:
+  - name: a
+    resources: [{{apiVersion: v1, kind: Service, name: shop-0}}]
+    backend: {{name: shop-0, port: 80}}
+  - name: b
+    resources:
+    - {{apiVersion: apps/v1, kind: StatefulSet, name: b}}
+    - {{apiVersion: apps/v1, kind: DaemonSet, name: b}}
+    - {{apiVersion: apps/v1, kind: ReplicaSet, name: b}}
+    - {{apiVersion: serving.knative.dev/v1, kind: Service, name: b}}
+    backend: {{name: b, port: 80}}
+  route: {route}
+"
+    )
+}
+
+#[test]
+fn the_operator_uses_every_right_that_it_has() {
+    if skip_unless_local("the audit log") {
+        return;
+    }
+    let mut test = Test::with_account("rights");
+    let mark = test.audit_mark();
+    // Lists are asked for only where the server cannot send them with a watch.
+    let relay = Relay::without_streaming_lists(&test.cluster.kubectl, test.kubeconfig());
+    test.connect_with(&relay.kubeconfig);
+    test.start();
+    test.apply(&release("blue-green", "[{image: shop:1}, {image: shop:2, weight: 20}]"));
+    test.wait_ready("release/shop");
+    // An Event that comes again, in the same words, is a patch.
+    for weight in [30, 40, 30, 40] {
+        let annotation = format!("iter8.tools/weight={weight}");
+        test.kubectl([
+            "annotate",
+            "--overwrite",
+            "configmap",
+            "shop-1-weight-config",
+            &annotation,
+        ]);
+        test.wait_until("the weight is in force", SOON, || {
+            let version = test.release("shop").version("shop-1").unwrap_or_default();
+            holds(version["weight"] == weight, version)
+        });
+    }
+    for (route, kind, other) in [
+        (
+            "{httpRoute: {parentRefs: [{kind: Service, name: shop}]}}",
+            "httproute",
+            "virtualservice",
+        ),
+        ("{virtualService: {hosts: [own]}}", "virtualservice", "httproute"),
+        (
+            "{httpRoute: {parentRefs: [{kind: Service, name: shop}]}}",
+            "httproute",
+            "virtualservice",
+        ),
+    ] {
+        test.apply(&policy(route));
+        test.there(kind, "own");
+        test.gone(other, "own");
+    }
+    test.apply(&release("blue-green", "[{image: shop:1}]"));
+    test.gone("deployment", "shop-1");
+    test.apply(&release("none", "[{image: shop:1}]"));
+    test.gone("routepolicy", "shop");
+
+    let mut rights = BTreeSet::new();
+    for request in test.requests_since(mark) {
+        assert!(!request.forbidden, "{request:#?}");
+        // A request without a resource asks which kinds a group has, as everybody may.
+        if !request.resource.is_empty() {
+            rights.extend(used(&request));
+        }
+    }
+    let superfluous: Vec<_> = allowed().difference(&rights).cloned().collect();
+    assert!(superfluous.is_empty(), "not used: {superfluous:#?}");
+    let unexpected: Vec<_> = rights.difference(&allowed()).cloned().collect();
+    assert!(unexpected.is_empty(), "used without a rule: {unexpected:#?}");
 }

@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::api::Api;
+use super::cluster::user;
 use super::{SOON, wait_until};
 
 /// The log of a cluster.
@@ -61,6 +62,11 @@ impl Request {
         )
     }
 
+    /// Whether an operator sent it, whichever ServiceAccount it has.
+    pub fn is_operators(&self) -> bool {
+        self.user.starts_with(&user(""))
+    }
+
     fn read(line: &str) -> Self {
         let entry: Value = serde_json::from_str(line).unwrap();
         let text = |pointer: &str| {
@@ -101,10 +107,10 @@ impl AuditLog {
             .1
     }
 
-    /// A user's requests that were answered since then.
-    pub fn since(&self, mark: Mark, user: &str) -> Vec<Request> {
+    /// The operators' requests that were answered since then: those about a namespace, or all.
+    pub fn since(&self, mark: Mark, namespace: Option<&str>) -> Vec<Request> {
         let mut requests = self.catch_up(mark).0;
-        requests.retain(|request| request.user == user);
+        requests.retain(|request| request.is_operators() && namespace.is_none_or(|one| request.namespace == one));
         requests
     }
 

@@ -188,7 +188,8 @@ fn a_kind_is_watched_as_long_as_a_policy_names_it() {
 /// A kind that is neither installed nor allowed: what is missing is said, and its coming is noticed without a restart.
 #[test]
 fn a_kind_that_comes_later_is_picked_up() {
-    let test = Test::without_operator("later kind");
+    let mut test = Test::without_operator("later kind");
+    test.expect_refusals(); // before the rule for them is there
     let group = format!("{}.example.com", test.namespace);
     test.start();
     for manifest in [deployment("v1"), service("v1"), service("v2"), HTTPBIN.to_owned()] {
