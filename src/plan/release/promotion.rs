@@ -187,15 +187,14 @@ impl Scene<'_> {
         if first.name == self.primary.name || !changes && self.observed.is_ready(&self.primary.name) {
             return None;
         }
-        let stand_in = self
-            .policy
-            .spec
-            .versions
+        let entries = &self.policy.spec.versions;
+        let stand_in = entries
             .iter()
             .find(|entry| entry.serves_for.as_ref() == Some(&first.name));
-        let acting = stand_in
-            .filter(|entry| self.observed.is_ready(&entry.name))
-            .unwrap_or(first);
+        let able = || stand_in.into_iter().chain([first]);
+        let ready = able().find(|entry| self.observed.is_ready(&entry.name));
+        // With nobody ready the route stays as it is, and so does who answers by it.
+        let acting = ready.or_else(|| able().find(|entry| self.observed.is_routed(&entry.backend.name)))?;
         if acting.name == self.primary.name || self.is_in_spec(&acting.name) {
             return None;
         }
