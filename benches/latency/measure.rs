@@ -18,7 +18,7 @@ use super::process::Process;
 use super::report;
 use super::support::api::RUNTIME;
 use super::support::audit::Mark;
-use super::support::cluster::{self, Cluster};
+use super::support::cluster::Cluster;
 use super::support::operator::BINARY;
 
 /// Applications of the probe.
@@ -105,9 +105,7 @@ impl<'a> Run<'a> {
     /// What the operator has asked for since then.
     fn requests(&self, since: Mark) -> Value {
         let audit = self.cluster.audit.as_ref().unwrap();
-        let mut requests = audit.since(since, &cluster::user(cluster::SERVICE_ACCOUNT.1));
-        requests.retain(|request| request.namespace == self.ours.namespace);
-        report::requests(&requests)
+        report::requests(&audit.since(since, Some(&self.ours.namespace)))
     }
 
     fn create(&mut self) -> Value {

@@ -194,7 +194,7 @@ pub fn policy(world: &World) {
 pub fn status(world: &World) {
     let Some(status) = &world.status else { return };
     let ready = conditions::find(&status.conditions, conditions::READY);
-    if !ready.is_some_and(|one| one.status == Tristate::True) || world.release.strategy == Strategy::None {
+    if ready.is_none_or(|one| one.status != Tristate::True) || world.release.strategy == Strategy::None {
         return;
     }
     if !world.policy.as_ref().is_some_and(PolicySeen::is_settled) {
@@ -222,7 +222,7 @@ pub fn end(world: &World) {
         world.fail("no status")
     };
     let ready = conditions::find(&status.conditions, conditions::READY);
-    if !ready.is_some_and(|one| one.status == Tristate::True) {
+    if ready.is_none_or(|one| one.status != Tristate::True) {
         world.fail("it does not become ready");
     }
     if status.promotion.is_some()

@@ -175,7 +175,7 @@ impl World {
     /// Server-side apply by one of our managers. `Ok(false)`: it was in sync, nothing was sent.
     pub fn apply(&mut self, desired: &Desired) -> Result<bool, Refused> {
         let place = (desired.kind, desired.name.clone());
-        let seen = self.seen.get(&place).is_some();
+        let seen = self.seen.contains_key(&place);
         let live = self.stored.get(&place).cloned();
         if let Some(live) = &live
             && seen
