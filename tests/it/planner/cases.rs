@@ -140,7 +140,7 @@ fn versions_that_leave_with_a_change_of_strategy_do_not_become_canaries() {
     world.sync();
     policy_too(&mut world);
     world.edit(spec("canary", vec![named("d", BROKEN_IMAGE)]));
-    (0..5).for_each(|_| drop(round(&mut world)));
+    (0..5).for_each(|_| _ = round(&mut world));
     let canaries = world.route().unwrap().rules.iter().filter(|rule| rule.matched).count();
     assert_eq!(canaries, 0);
 }
@@ -149,7 +149,7 @@ fn versions_that_leave_with_a_change_of_strategy_do_not_become_canaries() {
 fn a_stand_in_for_the_primary_gets_no_match_of_its_own() {
     let mut world = settled(spec("canary", vec![named("a", "web:1")]));
     world.edit(spec("canary", vec![named("b", BROKEN_IMAGE)]));
-    (0..5).for_each(|_| drop(round(&mut world)));
+    (0..5).for_each(|_| _ = round(&mut world));
     assert_eq!(world.route().unwrap().rules.len(), 1);
 }
 
@@ -158,7 +158,7 @@ fn a_version_that_came_back_and_leaves_again_drains_again() {
     let first = spec("blue-green", vec![version("web:1"), version("web:2")]);
     let mut world = settled(Spec { drain: 30, ..first });
     edit(&mut world, &Edit::Drop(1));
-    (0..3).for_each(|_| drop(round(&mut world)));
+    (0..3).for_each(|_| _ = round(&mut world));
     edit(&mut world, &Edit::Revert);
     release(&mut world);
     policy_too(&mut world);

@@ -96,7 +96,7 @@ impl Happening {
             Self::Collect => world.collect_garbage(),
             Self::Sync => world.sync(),
             Self::Pass(seconds) => world.pass(Duration::seconds(*seconds)),
-            Self::Rounds(count) => (0..*count).for_each(|_| drop(round(world))),
+            Self::Rounds(count) => (0..*count).for_each(|_| _ = round(world)),
         }
     }
 }
