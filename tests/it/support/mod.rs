@@ -7,7 +7,7 @@
 //! The cluster is started by `tests/cluster` when the first test asks for it and ends with the process. With
 //! `ITER8_TEST_CLUSTER=current` it is the one of `KUBECONFIG` instead; what needs the local one is skipped there.
 
-#![allow(dead_code)] // a kit: which parts are in use changes with the tests
+#![allow(dead_code, unused_imports)] // a kit: which parts are in use changes with the tests
 
 pub mod api;
 pub mod audit;
