@@ -5,29 +5,39 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Key;
 use crate::model::kind::Kind;
+use crate::model::observed::Uid;
 use crate::plan::Failure;
 
-/// Refused objects, each with the digest of what was refused.
+/// A write, as far as its answer depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Digest of the object that is wanted.
+    pub desired: u64,
+    /// Uid and generation of the object as it is; `None`: there is none.
+    pub live: Option<(Uid, i64)>,
+}
+
+/// Refused objects, each with what was refused.
 #[derive(Debug, Default)]
 pub struct Rejections(Mutex<HashMap<Key, Refused>>);
 
 /// What was refused for one owner.
-type Refused = HashMap<(Kind, String), (u64, Failure)>;
+type Refused = HashMap<(Kind, String), (Attempt, Failure)>;
 
 impl Rejections {
     /// Why exactly this object was refused for this owner before.
-    pub fn find(&self, owner: &Key, kind: Kind, name: &str, digest: u64) -> Option<Failure> {
+    pub fn find(&self, owner: &Key, kind: Kind, name: &str, attempt: Attempt) -> Option<Failure> {
         let all = self.lock();
         let (refused, failure) = all.get(owner)?.get(&(kind, name.to_owned()))?;
-        (*refused == digest).then(|| failure.clone())
+        (*refused == attempt).then(|| failure.clone())
     }
 
     /// Remembers a refusal.
-    pub fn add(&self, owner: &Key, kind: Kind, name: &str, digest: u64, failure: Failure) {
+    pub fn add(&self, owner: &Key, kind: Kind, name: &str, attempt: Attempt, failure: Failure) {
         self.lock()
             .entry(owner.clone())
             .or_default()
-            .insert((kind, name.to_owned()), (digest, failure));
+            .insert((kind, name.to_owned()), (attempt, failure));
     }
 
     /// Forgets what was refused for this object, as it was taken now.

@@ -8,6 +8,7 @@ mod architecture;
 mod crds;
 mod dependencies;
 mod docs;
+mod errors;
 mod golden;
 mod harness;
 mod objects;

@@ -7,7 +7,7 @@ pub mod removals;
 pub mod status;
 pub mod workloads;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Duration, Utc};
@@ -34,6 +34,8 @@ pub struct Observed {
     pub routes: Vec<StoredRoute>,
     /// The status as it is stored.
     pub status: Option<ReleaseStatus>,
+    /// Versions whose objects the API server refuses as they are wanted now.
+    pub refused: BTreeSet<String>,
 }
 
 /// A `RoutePolicy` as it is stored.
@@ -144,6 +146,8 @@ pub struct Plan {
     pub removals: Vec<Removal>,
     /// Where the promotion stands.
     pub promotion: Option<promotion::Decision>,
+    /// Versions whose objects cannot be as they are wanted, and stay as they are.
+    pub refused: BTreeSet<String>,
     /// Versions that are no longer in the spec and still have objects, with the time since which nobody is sent there.
     pub leaving: BTreeMap<String, Option<DateTime<Utc>>>,
     /// What is in the way.
@@ -188,9 +192,13 @@ pub fn plan(release: &Release, observed: &Observed, now: DateTime<Utc>) -> Plan 
     let promotion = promotion::decide(release, observed, &built, now);
     let mut plan = Plan {
         promotion,
+        refused: observed.refused.clone(),
         ..Plan::default()
     };
-    plan.failures.extend(workloads::mismatches(release));
+    for (version, failure) in workloads::mismatches(release) {
+        plan.refused.insert(version);
+        plan.failures.push(failure);
+    }
     if let Some(decision) = &plan.promotion {
         plan.scale.clone_from(&decision.scale);
         plan.requeue = decision.requeue;
@@ -222,9 +230,8 @@ impl Plan {
 
     /// Whether a version's objects are held as they are.
     fn holds(&self, version: &str) -> bool {
-        self.promotion
-            .as_ref()
-            .is_some_and(|decision| decision.hold.iter().any(|held| held == version))
+        let promotion = self.promotion.iter().flat_map(|decision| &decision.hold);
+        self.refused.contains(version) || promotion.into_iter().any(|held| held == version)
     }
 
     /// The promotion as status tells it.
