@@ -102,6 +102,8 @@ pub fn classify(sent: Sent<'_>, status: &Status, retry_after: Option<Duration>) 
     });
     match status.code {
         403 if caused_by("NamespaceTerminating") => Error::NamespaceTerminating(message),
+        // Its objects are being deleted with it.
+        403 if status.message.contains("custom resource definition is terminating") => Error::KindMissing(message),
         403 if is_rbac(&status.message) => Error::Forbidden {
             rule: format!("allow {} on {}", sent.verb, sent.resource),
             message,

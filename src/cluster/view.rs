@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::store::Seen;
 use crate::api::{annotations, labels};
@@ -30,7 +31,7 @@ pub fn read(kind: &KindRef, text: &str) -> Option<Seen> {
         },
         Err(error) => Object {
             meta: wire.metadata.read(kind, &Value::Null),
-            body: Body::Malformed(error.to_string().into()),
+            body: unread(kind, text).unwrap_or_else(|| Body::Malformed(error.to_string().into())),
         },
     };
     Some(Seen {
@@ -117,6 +118,27 @@ fn raw(object: &Value) -> serde_json::Result<Raw> {
         spec: text("spec")?.unwrap_or_else(|| "null".to_owned()).into(),
         status: text("status")?.unwrap_or_default().into(),
     })
+}
+
+/// One of our own objects that is nested too deep: its status can be read all the same, and must be, or it would be
+/// written again and again.
+fn unread(kind: &KindRef, text: &str) -> Option<Body> {
+    #[derive(Deserialize)]
+    struct Parts {
+        spec: Option<Box<RawValue>>,
+        status: Option<Box<RawValue>>,
+    }
+    let Parts { spec, status } = serde_json::from_str(text).ok()?;
+    let text = |part: Option<Box<RawValue>>| part.map(|part| part.get().into()).unwrap_or_default();
+    let raw = Raw {
+        spec: text(spec),
+        status: text(status),
+    };
+    match kind {
+        KindRef::Known(Kind::Release) => Some(Body::Release(raw)),
+        KindRef::Known(Kind::RoutePolicy) => Some(Body::RoutePolicy(raw)),
+        _ => None,
+    }
 }
 
 fn service(object: &Value) -> serde_json::Result<Service> {

@@ -5,33 +5,39 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Key;
 use crate::model::kind::Kind;
-use crate::plan::{Failure, Precondition};
+use crate::model::observed::Uid;
+use crate::plan::Failure;
+
+/// A write, as far as its answer depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Digest of the object that is wanted.
+    pub desired: u64,
+    /// Uid and generation of the object as it is; `None`: there is none.
+    pub live: Option<(Uid, i64)>,
+}
 
 /// Refused objects, each with what was refused.
 #[derive(Debug, Default)]
 pub struct Rejections(Mutex<HashMap<Key, Refused>>);
 
 /// What was refused for one owner.
-type Refused = HashMap<(Kind, String), (Request, Failure)>;
-
-/// A request: the digest of the object, and what it was to be written over. Without the one that was in the way, the
-/// same object may be taken.
-pub type Request = (u64, Precondition);
+type Refused = HashMap<(Kind, String), (Attempt, Failure)>;
 
 impl Rejections {
     /// Why exactly this object was refused for this owner before.
-    pub fn find(&self, owner: &Key, kind: Kind, name: &str, request: Request) -> Option<Failure> {
+    pub fn find(&self, owner: &Key, kind: Kind, name: &str, attempt: Attempt) -> Option<Failure> {
         let all = self.lock();
         let (refused, failure) = all.get(owner)?.get(&(kind, name.to_owned()))?;
-        (without_version(*refused) == without_version(request)).then(|| failure.clone())
+        (*refused == attempt).then(|| failure.clone())
     }
 
     /// Remembers a refusal.
-    pub fn add(&self, owner: &Key, kind: Kind, name: &str, request: Request, failure: Failure) {
+    pub fn add(&self, owner: &Key, kind: Kind, name: &str, attempt: Attempt, failure: Failure) {
         self.lock()
             .entry(owner.clone())
             .or_default()
-            .insert((kind, name.to_owned()), (request, failure));
+            .insert((kind, name.to_owned()), (attempt, failure));
     }
 
     /// Forgets what was refused for this object, as it was taken now.
@@ -52,40 +58,5 @@ impl Rejections {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Refused>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A resourceVersion moves with every status; the request stays the same.
-fn without_version((digest, precondition): Request) -> Request {
-    let precondition = match precondition {
-        Precondition::UidAndVersion(uid, _) => Precondition::Uid(uid),
-        other => other,
-    };
-    (digest, precondition)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::model::observed::Uid;
-
-    #[test]
-    fn what_was_refused_over_an_object_is_tried_again_once_that_object_is_gone() {
-        let rejections = Rejections::default();
-        let owner: Key = (Arc::from("default"), Arc::from("web"));
-        let failure = Failure::stalled("ImmutableField", "spec.selector");
-        let find = |precondition| rejections.find(&owner, Kind::Deployment, "web-0", (7, precondition));
-        rejections.add(
-            &owner,
-            Kind::Deployment,
-            "web-0",
-            (7, Precondition::UidAndVersion(Uid(1), 5)),
-            failure.clone(),
-        );
-        assert_eq!(find(Precondition::UidAndVersion(Uid(1), 6)), Some(failure));
-        assert_eq!(find(Precondition::Absent), None);
-        assert_eq!(find(Precondition::Uid(Uid(2))), None);
     }
 }

@@ -1,6 +1,6 @@
 //! `Release`: observe ▸ validate ▸ plan ▸ write ▸ report.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::writes::{Written, transient};
@@ -48,13 +48,23 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
     if let Some(failure) = context.unusable(&KINDS) {
         return subject.reject(&failure, status.as_ref()).await;
     }
-    let observed = subject.observe(&release, status.clone()); // reads the store
-    let plan = planner::plan(&release, &observed, (context.clock)()); // pure
+    let mut observed = subject.observe(&release, status.clone()); // reads the store
+    let mut plan = planner::plan(&release, &observed, (context.clock)()); // pure
     let mut written = Written {
         lost,
         ..Written::default()
     };
-    let carried_through = subject.carry_out(&release, &plan, &mut written).await; // I/O
+    let carried_through = match subject.write_versions(&plan.objects, &mut written).await {
+        Ok(refused) => {
+            if !refused.is_empty() {
+                // What was refused stays routed as it is.
+                observed.refused = refused;
+                plan = planner::plan(&release, &observed, (context.clock)()); // pure
+            }
+            subject.write_routing(&release, &plan, &mut written).await // I/O
+        }
+        Err(failure) => Err(failure),
+    };
     let observed = subject.observe(&release, status); // what is stored now
     let report = planner::status::report(&release, &observed, &plan, &written.failures, (context.clock)()); // pure
     subject.tell(&observed, report, written).await; // I/O
@@ -82,9 +92,11 @@ impl Subject<'_> {
             Body::Malformed(why) => return Err(Box::new((invalid(why), None))),
             _ => return Err(Box::new((invalid("it is no Release"), None))),
         };
-        let (spec, status) = raw
-            .release()
-            .map_err(|error| Box::new((invalid(&error.to_string()), None)))?;
+        let status = raw.release_status();
+        let spec = match raw.release() {
+            Ok(spec) => spec,
+            Err(error) => return Err(Box::new((invalid(&error.to_string()), status))),
+        };
         let info = validate::ObjectInfo {
             name: self.key.1.to_string(),
             namespace: self.key.0.to_string(),
@@ -143,20 +155,39 @@ impl Subject<'_> {
             objects,
             routes,
             status,
+            refused: BTreeSet::new(),
         }
     }
 
-    /// Writes in the plan's order. `Err`: nothing more can be done now, try again.
-    async fn carry_out(&self, release: &Release, plan: &Plan, written: &mut Written) -> Result<(), Failure> {
+    /// Writes the versions' objects, and tells of which versions one was refused. The Service of one whose Deployment
+    /// was refused stays as it is: it may select pods that there will never be. `Err`: nothing more can be done now, try
+    /// again.
+    async fn write_versions(
+        &self,
+        objects: &planner::Objects,
+        written: &mut Written,
+    ) -> Result<BTreeSet<String>, Failure> {
         let planner::Objects {
             deployments,
             services,
             weight_configs,
-            policy,
-        } = &plan.objects;
-        for desired in deployments.iter().chain(services).chain(weight_configs) {
-            self.write(desired, written).await?;
+            policy: _,
+        } = objects;
+        let mut refused = BTreeSet::new();
+        for desired in deployments.iter().chain(services) {
+            if !refused.contains(&desired.name) && !self.context.write(self.key, desired, written).await? {
+                refused.insert(desired.name.clone());
+            }
         }
+        for desired in weight_configs {
+            self.context.write(self.key, desired, written).await?;
+        }
+        Ok(refused)
+    }
+
+    /// Writes what carries requests to the versions, and deletes what is no longer needed. `Err`: nothing more can be
+    /// done now, try again.
+    async fn write_routing(&self, release: &Release, plan: &Plan, written: &mut Written) -> Result<(), Failure> {
         if let Some(scale) = &plan.scale {
             let planner::Scale {
                 deployment,
@@ -172,18 +203,14 @@ impl Subject<'_> {
         }
         // A version whose objects are somebody else's must not be routed to.
         let conflict = written.failures.iter().any(|failure| failure.reason == "NameConflict");
-        if let Some(policy) = policy.as_ref().filter(|_| !conflict) {
-            self.write(policy, written).await?;
+        if let Some(policy) = plan.objects.policy.as_ref().filter(|_| !conflict) {
+            self.context.write(self.key, policy, written).await?;
         }
         for removal in &plan.removals {
             self.context.remove(self.key, removal).await?;
         }
         self.wait_for_names(release, plan, written);
         Ok(())
-    }
-
-    async fn write(&self, desired: &crate::plan::Desired, written: &mut Written) -> Result<(), Failure> {
-        self.context.write(self.key, desired, written).await
     }
 
     /// A name that is somebody else's, or that is going, wakes the Release when it is free.
@@ -256,11 +283,10 @@ fn seen(object: &Object<Body>) -> Option<PolicySeen> {
     let Body::RoutePolicy(raw) = &object.body else {
         return None;
     };
-    let (spec, status) = raw.route_policy().ok()?;
     Some(PolicySeen {
         meta: object.meta.clone(),
-        spec,
-        status,
+        spec: raw.route_policy().ok()?,
+        status: raw.route_policy_status(),
     })
 }
 

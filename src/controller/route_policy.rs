@@ -89,9 +89,11 @@ impl Subject<'_> {
             Body::Malformed(why) => return Err(Box::new((invalid(why), None))),
             _ => return Err(Box::new((invalid("it is no RoutePolicy"), None))),
         };
-        let (spec, status) = raw
-            .route_policy()
-            .map_err(|error| Box::new((invalid(&error.to_string()), None)))?;
+        let status = raw.route_policy_status();
+        let spec = match raw.route_policy() {
+            Ok(spec) => spec,
+            Err(error) => return Err(Box::new((invalid(&error.to_string()), status))),
+        };
         let info = validate::ObjectInfo {
             name: self.key.1.to_string(),
             namespace: self.key.0.to_string(),

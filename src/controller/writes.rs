@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::index::Lost;
-use super::rejections::Request;
+use super::rejections::Attempt;
 use super::{Context, Key};
 use crate::cluster::Error;
+use crate::model::kind::KindRef;
 use crate::model::ownership;
 use crate::plan::{Desired, Event, Failure, Removal};
 
@@ -21,8 +22,9 @@ pub struct Written {
 }
 
 impl Context {
-    /// Applies an object unless it is in sync. `Err`: nothing more can be done now, try again.
-    pub async fn write(&self, owner: &Key, desired: &Desired, written: &mut Written) -> Result<(), Failure> {
+    /// Applies an object unless it is in sync; tells whether it is now as it should be, or was refused. `Err`: nothing
+    /// more can be done now, try again.
+    pub async fn write(&self, owner: &Key, desired: &Desired, written: &mut Written) -> Result<bool, Failure> {
         let Desired {
             kind,
             name,
@@ -32,11 +34,12 @@ impl Context {
         let namespace = &*owner.0;
         let digest = ownership::digest_of_desired(object);
         if self.store.in_sync(*kind, namespace, name, digest) {
-            return Ok(());
+            return Ok(true);
         }
-        if let Some(failure) = self.rejections.find(owner, *kind, name, (digest, *precondition)) {
+        let attempt = self.attempt(desired, namespace, digest);
+        if let Some(failure) = self.rejections.find(owner, *kind, name, attempt) {
             written.failures.push(failure);
-            return Ok(());
+            return Ok(false);
         }
         let drift = self.store.is_drift(*kind, namespace, name, digest);
         let apply = || {
@@ -65,9 +68,18 @@ impl Context {
                     let note = format!("{kind} {name} was changed by somebody else and is as it should be again");
                     written.events.push(Event::normal("DriftRepaired", note));
                 }
-                Ok(())
+                Ok(true)
             }
-            Err(error) => self.refused(owner, desired, (digest, *precondition), &error, written),
+            Err(error) => self.refused(owner, desired, attempt, &error, written).map(|()| false),
+        }
+    }
+
+    /// What a refusal depends on: what is wanted, and the object as it is (its uid and generation).
+    fn attempt(&self, desired: &Desired, namespace: &str, digest: u64) -> Attempt {
+        let live = self.store.get(&KindRef::Known(desired.kind), namespace, &desired.name);
+        Attempt {
+            desired: digest,
+            live: live.map(|object| (object.meta.uid, object.meta.generation)),
         }
     }
 
@@ -75,7 +87,7 @@ impl Context {
         &self,
         owner: &Key,
         desired: &Desired,
-        request: Request,
+        attempt: Attempt,
         error: &Error,
         written: &mut Written,
     ) -> Result<(), Failure> {
@@ -87,11 +99,12 @@ impl Context {
                 if let Error::ImmutableField(_) = error {
                     failure.message.push_str("; give the version a new name");
                 }
-                self.rejections.add(owner, *kind, name, request, failure.clone());
+                self.rejections.add(owner, *kind, name, attempt, failure.clone());
             }
             // The watch tells when these are over.
-            Error::NameConflict(_) | Error::KindMissing(_) | Error::NamespaceTerminating(_) => {}
-            Error::Forbidden { .. } => {
+            Error::NameConflict(_) | Error::NamespaceTerminating(_) => {}
+            // A kind that goes and comes back quickly is not missed by its watch.
+            Error::Forbidden { .. } | Error::KindMissing(_) => {
                 written.failures.push(failure.clone());
                 return Err(failure);
             }

@@ -251,18 +251,23 @@ pub struct Raw {
 }
 
 impl Raw {
-    /// Reads the Release; the error says what is wrong with it.
-    pub fn release(&self) -> Result<(ReleaseSpec, Option<ReleaseStatus>), serde_json::Error> {
-        Ok((serde_json::from_str(&self.spec)?, self.status()))
+    /// Reads the spec of the Release; the error says what is wrong with it.
+    pub fn release(&self) -> Result<ReleaseSpec, serde_json::Error> {
+        serde_json::from_str(&self.spec)
     }
 
-    /// Reads the `RoutePolicy`; the error says what is wrong with it.
-    pub fn route_policy(&self) -> Result<(RoutePolicySpec, Option<RoutePolicyStatus>), serde_json::Error> {
-        Ok((serde_json::from_str(&self.spec)?, self.status()))
+    /// Reads the status of the Release. One that cannot be read counts as none: it is written anew.
+    pub fn release_status(&self) -> Option<ReleaseStatus> {
+        serde_json::from_str(&self.status).ok()
     }
 
-    /// A status that cannot be read counts as none: it is written anew.
-    fn status<S: serde::de::DeserializeOwned>(&self) -> Option<S> {
+    /// Reads the spec of the `RoutePolicy`; the error says what is wrong with it.
+    pub fn route_policy(&self) -> Result<RoutePolicySpec, serde_json::Error> {
+        serde_json::from_str(&self.spec)
+    }
+
+    /// Reads the status of the `RoutePolicy`. One that cannot be read counts as none: it is written anew.
+    pub fn route_policy_status(&self) -> Option<RoutePolicyStatus> {
         serde_json::from_str(&self.status).ok()
     }
 }

@@ -9,6 +9,7 @@ mod crash;
 mod crds;
 mod dependencies;
 mod docs;
+mod errors;
 mod golden;
 mod harness;
 mod http_route;

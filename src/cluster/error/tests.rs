@@ -36,6 +36,12 @@ fn every_refusal_has_its_category() {
         ),
         (
             403,
+            r#"virtualservices "a" is forbidden: create not allowed while custom resource definition is terminating"#,
+            None,
+            "KindNotFound",
+        ),
+        (
+            403,
             "being terminated",
             Some(details("a", "deployments", "NamespaceTerminating")),
             "NamespaceTerminating",

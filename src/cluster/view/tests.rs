@@ -315,9 +315,22 @@ fn a_body_of_an_unexpected_form_keeps_its_metadata() {
 fn nesting_too_deep_for_a_parser_keeps_the_metadata() {
     let deep = format!("{}1{}", r#"{"a":"#.repeat(300), "}".repeat(300));
     let text = format!(r#"{{"metadata":{{"name":"web","uid":"{UID}","resourceVersion":"42"}},"spec":{deep}}}"#);
-    let read = read(&KindRef::Known(Kind::Release), &text).unwrap();
+    let read = read(&KindRef::Known(Kind::Deployment), &text).unwrap();
     assert_eq!(read.object.meta.resource_version, 42);
     assert!(matches!(read.object.body, Body::Malformed(_)));
+}
+
+#[test]
+fn a_release_that_is_nested_too_deep_keeps_its_status() {
+    let deep = format!("{}1{}", r#"{"a":"#.repeat(300), "}".repeat(300));
+    let status = r#"{"observedGeneration":7}"#;
+    let text = format!(r#"{{"metadata":{{"name":"web","uid":"{UID}"}},"spec":{deep},"status":{status}}}"#);
+    let read = read(&KindRef::Known(Kind::Release), &text).unwrap();
+    let Body::Release(raw) = read.object.body else {
+        panic!("{:?}", read.object.body)
+    };
+    assert!(raw.release().is_err());
+    assert_eq!(raw.release_status().unwrap().observed_generation, 7);
 }
 
 #[test]

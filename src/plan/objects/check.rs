@@ -9,11 +9,15 @@ use crate::model::{FieldError, Refusal};
 /// What is wrong with the objects that the Release is made into: a Service that does not select its own pods
 /// (reason `SelectorMismatch`), a number of replicas that is none.
 pub fn validate_built(release: &Release) -> Vec<FieldError> {
-    let check = |(index, version): (usize, &Version)| {
-        let path = format!("spec.application.versions[{index}]");
-        [selector(&path, version), replicas(&path, version)]
-    };
-    release.versions.iter().enumerate().flat_map(check).flatten().collect()
+    let versions = release.versions.iter().enumerate();
+    versions.flat_map(|(index, version)| mistakes(index, version)).collect()
+}
+
+/// The same of the version at this place in the list.
+pub fn mistakes(index: usize, version: &Version) -> Vec<FieldError> {
+    let path = format!("spec.application.versions[{index}]");
+    let mistakes = [selector(&path, version), replicas(&path, version)];
+    mistakes.into_iter().flatten().collect()
 }
 
 fn selector(path: &str, version: &Version) -> Option<FieldError> {

@@ -11,7 +11,7 @@ mod service;
 mod weight_config;
 
 pub use application::application_service;
-pub use check::validate_built;
+pub use check::{mistakes, validate_built};
 pub use deployment::{deployment, images, replicas, template_digest};
 pub use policy::{policy_entry, route_policy};
 pub use service::{backend_port, service};

@@ -7,7 +7,7 @@ pub mod removals;
 pub mod status;
 pub mod workloads;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Duration, Utc};
@@ -34,6 +34,8 @@ pub struct Observed {
     pub routes: Vec<StoredRoute>,
     /// The status as it is stored.
     pub status: Option<ReleaseStatus>,
+    /// Versions whose objects the API server refuses as they are wanted now.
+    pub refused: BTreeSet<String>,
 }
 
 /// A `RoutePolicy` as it is stored.
@@ -146,6 +148,8 @@ pub struct Plan {
     pub promotion: Option<promotion::Decision>,
     /// Whether nothing is written but status, and a promotion stays at its step.
     pub stands_still: bool,
+    /// Versions whose objects cannot be as they are wanted, and stay as they are.
+    pub refused: BTreeSet<String>,
     /// Versions that are no longer in the spec and still have objects, with the time since which nobody is sent there.
     pub leaving: BTreeMap<String, Option<DateTime<Utc>>>,
     /// What is in the way.
@@ -188,14 +192,16 @@ pub struct Scale {
 pub fn plan(release: &Release, observed: &Observed, now: DateTime<Utc>) -> Plan {
     let built = workloads::build(release);
     let promotion = promotion::decide(release, observed, &built, now);
-    let failures = workloads::mismatches(release);
     let mut plan = Plan {
         promotion,
-        // What must not be made would take the place of what serves.
-        stands_still: release.suspend || !failures.is_empty(),
-        failures,
+        stands_still: release.suspend,
+        refused: observed.refused.clone(),
         ..Plan::default()
     };
+    for (version, failure) in workloads::mismatches(release) {
+        plan.refused.insert(version);
+        plan.failures.push(failure);
+    }
     if let Some(decision) = &plan.promotion {
         plan.scale.clone_from(&decision.scale);
         plan.requeue = decision.requeue;
@@ -228,9 +234,8 @@ impl Plan {
 
     /// Whether a version's objects are held as they are.
     fn holds(&self, version: &str) -> bool {
-        self.promotion
-            .as_ref()
-            .is_some_and(|decision| decision.hold.iter().any(|held| held == version))
+        let promotion = self.promotion.iter().flat_map(|decision| &decision.hold);
+        self.refused.contains(version) || promotion.into_iter().any(|held| held == version)
     }
 
     /// The promotion as status tells it.

@@ -35,11 +35,15 @@ pub fn build(release: &Release) -> Vec<Built> {
     release.versions.iter().map(build).collect()
 }
 
-/// A Service that does not select its own pods would leave the route with nobody behind it.
-pub fn mismatches(release: &Release) -> Vec<Failure> {
-    let errors = objects::validate_built(release).into_iter();
+/// Versions that must not be written as they are wanted: a Service that does not select its own pods would leave the
+/// route with nobody behind it.
+pub fn mismatches(release: &Release) -> Vec<(String, Failure)> {
+    let errors = release.versions.iter().enumerate().flat_map(|(index, version)| {
+        let errors = objects::mistakes(index, version).into_iter();
+        errors.map(|error| (version.name.clone(), error))
+    });
     errors
-        .map(|error| Failure::stalled(error.reason.as_str(), error.to_string()))
+        .map(|(version, error)| (version, Failure::stalled(error.reason.as_str(), error.to_string())))
         .collect()
 }
 

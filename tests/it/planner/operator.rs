@@ -173,6 +173,7 @@ pub fn observe_release(world: &World) -> release::Observed {
         objects: objects.collect(),
         routes: routes.collect(),
         status: world.status.clone(),
+        ..release::Observed::default()
     }
 }
 

@@ -1,0 +1,5 @@
+//! What goes wrong is said in status, stalls only what it concerns, and is over when its cause is.
+
+mod kinds;
+mod specification;
+mod stored;

@@ -1,0 +1,133 @@
+//! Objects that were stored under other rules.
+
+use serde_json::{Value, json};
+
+use crate::admission::{crd_documents, install, without_rules};
+use crate::ownership::{event, release, stalled};
+use crate::support::cluster::dedicated_cluster;
+use crate::support::{SOON, Test, equal};
+
+/// CRDs that take any spec.
+fn bare_crds() -> Vec<Value> {
+    let mut crds = crd_documents();
+    for crd in &mut crds {
+        without_rules(crd);
+        let schema = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+        schema["properties"]["spec"] = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
+    }
+    crds
+}
+
+fn odd(name: &str, change: impl Fn(&mut Value)) -> String {
+    let mut object: Value = serde_json::from_str(&release(name, 2)).unwrap();
+    change(&mut object["spec"]);
+    object.to_string()
+}
+
+#[test]
+fn objects_that_cannot_be_read_say_so_and_do_not_stop_the_others() {
+    let Some(cluster) = dedicated_cluster("stored") else {
+        return;
+    };
+    let test = Test::within(cluster, "stored");
+    install(&test.cluster.kubectl, &bare_crds());
+    test.apply(&odd("kserve", |spec| spec["environment"] = json!("kserve-0.12")));
+    test.apply(&odd("text", |spec| spec["application"]["versions"] = json!("many")));
+    test.apply(&odd("empty", |spec| *spec = json!({})));
+    // It can be read, but breaks a rule that is younger than itself.
+    let same =
+        json!([{ "image": "a", "metadata": { "name": "one" } }, { "image": "b", "metadata": { "name": "one" } }]);
+    test.apply(&odd("ruled", |spec| spec["application"]["versions"] = same.clone()));
+    let policy = json!({
+        "apiVersion": "iter8.tools/v1alpha1",
+        "kind": "RoutePolicy",
+        "metadata": { "name": "odd" },
+        "spec": { "strategy": "random", "versions": 7 },
+    });
+    test.apply(&policy.to_string());
+    install(&test.cluster.kubectl, &crd_documents());
+    test.start();
+    test.apply(&release("good", 2));
+    test.wait_ready("release/good");
+    let bad = [
+        ("release/kserve", "kserve-0.12"),
+        ("release/ruled", "two versions have the same"),
+        ("release/text", "many"),
+        ("release/empty", "environment"),
+        ("routepolicy/odd", "random"),
+    ];
+    for (object, part) in bad {
+        event(&test, object, "InvalidSpecification", part);
+    }
+    for (object, part) in &bad[..2] {
+        stalled(&test, object, "InvalidSpecification", part);
+        let (kind, name) = object.split_once('/').unwrap();
+        assert_eq!(test.columns(kind, name)["STATUS"], "InvalidSpecification");
+    }
+    // The server takes no status of the others either: what is wrong with them stands in Events alone.
+    for (object, _) in &bad[2..] {
+        event(&test, object, "StatusNotWritten", "");
+    }
+    // Said once, though seconds pass until other things have happened.
+    let mark = test.audit_mark();
+    test.apply(&release("good", 3));
+    test.wait_ready("release/good");
+    for object in ["good-0", "good-1", "good-2"] {
+        test.kubectl(["delete", "deployment", object]);
+        test.wait_until("it is there again", SOON, || {
+            test.find("deployment", object)
+                .map(drop)
+                .ok_or_else(|| "it is not".to_owned())
+        });
+    }
+    test.wait_ready("release/good");
+    let writes = test.writes_since(mark);
+    let about_bad: Vec<_> = writes
+        .iter()
+        .filter(|write| {
+            bad.iter()
+                .any(|(object, _)| object.ends_with(&format!("/{}", write.name)))
+        })
+        .collect();
+    assert!(about_bad.is_empty(), "{about_bad:?}");
+    // Whoever starts anew finds what stands in status, and tells the rest again.
+    let mark = test.audit_mark();
+    test.restart();
+    test.kubectl(["scale", "deployment/good-2", "--replicas=0"]);
+    test.shares_become("good", &[("good-0", 50), ("good-1", 50)]);
+    let writes = test.writes_since(mark);
+    for name in ["kserve", "ruled"] {
+        assert!(writes.iter().all(|write| write.name != name), "{name}: {writes:?}");
+    }
+
+    // An edit is all that it takes.
+    test.apply(&release("text", 1));
+    test.wait_ready("release/text");
+    test.kubectl(["delete", "release", "kserve", "ruled", "empty", "--timeout=60s"]);
+    test.wait_until("its objects are unharmed", SOON, || {
+        equal(test.route_shares("text"), &vec![("text-0".to_owned(), 100)])
+    });
+}
+
+#[test]
+fn a_release_that_becomes_unreadable_serves_on() {
+    let Some(cluster) = dedicated_cluster("unreadable") else {
+        return;
+    };
+    let test = Test::within(cluster, "unreadable");
+    test.start();
+    test.apply(&release("web", 2));
+    test.wait_ready("release/web");
+    install(&test.cluster.kubectl, &bare_crds());
+    test.apply(&odd("web", |spec| spec["environment"] = json!("kserve-0.12")));
+    stalled(&test, "release/web", "InvalidSpecification", "kserve-0.12");
+    // What was said of its versions stays, and so do they.
+    assert_eq!(test.release("web").traffic(), "50/50");
+    assert_eq!(test.route_shares("web").len(), 2);
+    test.kubectl(["scale", "deployment/web-1", "--replicas=0"]);
+    test.shares_become("web", &[("web-0", 100)]);
+    install(&test.cluster.kubectl, &crd_documents());
+    test.apply(&release("web", 2));
+    test.kubectl(["scale", "deployment/web-1", "--replicas=1"]);
+    test.wait_ready("release/web");
+}
