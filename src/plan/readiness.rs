@@ -48,7 +48,8 @@ pub fn of_version<'a>(resources: impl IntoIterator<Item = (KindRef, &'a str, See
     worst
 }
 
-fn badness(ready: Tristate) -> u8 {
+/// How far from ready: for comparing.
+pub(super) fn badness(ready: Tristate) -> u8 {
     match ready {
         Tristate::True => 0,
         Tristate::Unknown => 1,

@@ -13,6 +13,7 @@ use crate::api::release::{Promotion, PromotionStep};
 use crate::api::status::Tristate;
 use crate::model::observed::{Deployment, Meta, ReplicasOwner};
 use crate::model::release::{Release, Version};
+use crate::plan::readiness;
 
 /// Where a promotion stands, and what it asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -282,16 +283,17 @@ impl Scene<'_> {
         )
     }
 
-    /// The version that runs already what the primary is to run, and that this edit removes or changes itself.
+    /// The version that runs already what the primary is to run, and that this edit removes or changes itself; of
+    /// several the first that is ready.
     fn source(&self, primary: &Deployment) -> Option<&str> {
         let new_images = *primary.images != *self.desired.images;
-        let mut entries = self
+        let entries = self
             .policy
             .spec
             .versions
             .iter()
             .filter(|entry| entry.name != self.primary.name);
-        let found = entries.find(|entry| {
+        let able = entries.filter(|entry| {
             let Some((_, deployment)) = self.deployment(&entry.name) else {
                 return false;
             };
@@ -308,7 +310,8 @@ impl Scene<'_> {
             };
             runs_it && changes
         });
-        found.map(|entry| entry.name.as_str())
+        able.map(|entry| entry.name.as_str())
+            .min_by_key(|name| readiness::badness(self.observed.readiness(name).ready))
     }
 
     /// Why no version can stand in for the primary.

@@ -61,6 +61,12 @@ fn policy_too(world: &mut World) {
     operator::policy(world, Crash::default());
 }
 
+fn rounds(world: &mut World, count: usize) {
+    for _ in 0..count {
+        round(world);
+    }
+}
+
 fn works() -> Happening {
     Happening::Release(Crash::default())
 }
@@ -87,7 +93,7 @@ fn a_release_is_not_ready_before_its_route_follows_the_end_of_a_promotion() {
         ..version("web:2")
     };
     let first = spec("blue-green", vec![version("web:1"), eight, version("web:1")]);
-    run(&first, &[Happening::Rounds(3), Happening::Edit(Edit::Drop(0))]);
+    run(&first, true, &[Happening::Edit(Edit::Drop(0))]);
 }
 
 #[test]
@@ -95,6 +101,7 @@ fn a_new_image_for_a_renamed_version_rolls_out_though_its_stand_in_never_worked(
     let renamed = Edit::Replace(0, named("a", BROKEN_IMAGE));
     run(
         &spec("blue-green", vec![version(BROKEN_IMAGE)]),
+        false,
         &[works(), Happening::Edit(renamed), Happening::Rounds(1)],
     );
 }
@@ -140,7 +147,7 @@ fn versions_that_leave_with_a_change_of_strategy_do_not_become_canaries() {
     world.sync();
     policy_too(&mut world);
     world.edit(spec("canary", vec![named("d", BROKEN_IMAGE)]));
-    (0..5).for_each(|_| _ = round(&mut world));
+    rounds(&mut world, 5);
     let canaries = world.route().unwrap().rules.iter().filter(|rule| rule.matched).count();
     assert_eq!(canaries, 0);
 }
@@ -149,7 +156,7 @@ fn versions_that_leave_with_a_change_of_strategy_do_not_become_canaries() {
 fn a_stand_in_for_the_primary_gets_no_match_of_its_own() {
     let mut world = settled(spec("canary", vec![named("a", "web:1")]));
     world.edit(spec("canary", vec![named("b", BROKEN_IMAGE)]));
-    (0..5).for_each(|_| _ = round(&mut world));
+    rounds(&mut world, 5);
     assert_eq!(world.route().unwrap().rules.len(), 1);
 }
 
@@ -158,7 +165,7 @@ fn a_version_that_came_back_and_leaves_again_drains_again() {
     let first = spec("blue-green", vec![version("web:1"), version("web:2")]);
     let mut world = settled(Spec { drain: 30, ..first });
     edit(&mut world, &Edit::Drop(1));
-    (0..3).for_each(|_| _ = round(&mut world));
+    rounds(&mut world, 3);
     edit(&mut world, &Edit::Revert);
     release(&mut world);
     policy_too(&mut world);
@@ -202,4 +209,19 @@ fn what_a_user_lets_a_policy_own_is_no_stale_route() {
     let removals = policy::plan(&policy, &observed, routes::render).removals;
     let names: Vec<_> = removals.iter().map(|removal| removal.name.as_str()).collect();
     assert_eq!(names, ["old"]);
+}
+
+#[test]
+fn of_two_versions_that_run_the_new_image_the_one_that_is_ready_stands_in() {
+    let first = spec("blue-green", vec![version("web:1"), version("web:2"), version("web:2")]);
+    let mut world = settled(first);
+    world.set_broken("web-1", true);
+    world.edit(spec("blue-green", vec![version("web:2")]));
+    world.sync();
+    release(&mut world);
+    let promotion = world.status.as_ref().unwrap().promotion.as_ref().unwrap();
+    assert_eq!(
+        (promotion.step, promotion.source.as_str()),
+        (PromotionStep::Switch, "web-2")
+    );
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Duration, Utc};
 use iter8::api::release::{PromotionStep, Strategy};
 use iter8::api::status::Tristate;
 use iter8::model::kind::Kind;
-use iter8::model::observed::{Body, StoredRoute, WeightConfig};
+use iter8::model::observed::{Body, Deployment, ReplicasOwner, StoredRoute, WeightConfig};
 use iter8::model::policy::Policy;
 use iter8::plan::release::{Observed, Plan, PolicySeen};
 use iter8::plan::{Desired, Removal, conditions, objects};
@@ -130,12 +130,65 @@ fn is_draining(world: &World, service: &str) -> bool {
         .is_some_and(|left| *left + drain > world.now)
 }
 
+/// Whether a version that the edit removes or changes runs already what the primary is to run, and could stand in for it.
+fn could_stand_in(world: &World, primary: &str, desired: &Desired) -> bool {
+    let (Some(policy), Some(old)) = (&world.policy, seen(world, primary)) else {
+        return false;
+    };
+    let built = |name: &str| world.release.versions.iter().find(|version| version.name == name);
+    let Some(version) = built(primary) else { return false };
+    let images = objects::images(version);
+    let mut others = policy.spec.versions.iter().filter(|entry| entry.name != primary);
+    others.any(|entry| {
+        let Some(source) = seen(world, &entry.name) else {
+            return false;
+        };
+        let runs_it =
+            template(desired) == Some(&*source.template) || *old.images != *images && *source.images == *images;
+        let goes = built(&entry.name).is_none_or(|version| objects::template_digest(version) != *source.template);
+        let scaled = [&old, &source]
+            .iter()
+            .any(|one| matches!(one.replicas_owner, ReplicasOwner::Scale | ReplicasOwner::Other));
+        runs_it && goes && !scaled && source.available >= old.replicas && ready(world, &entry.name) == Tristate::True
+    })
+}
+
+fn seen(world: &World, name: &str) -> Option<Deployment> {
+    match &world.seen.get(&(Kind::Deployment, name.to_owned()))?.body {
+        Body::Deployment(deployment) => Some((**deployment).clone()),
+        _ => None,
+    }
+}
+
+fn template(desired: &Desired) -> Option<&str> {
+    desired.object["metadata"]["annotations"]["iter8.tools/template"].as_str()
+}
+
 /// An object is about to be applied: templates change only where nobody is harmed.
 pub fn before_apply(world: &World, plan: &Plan, desired: &Desired) {
     if desired.kind != Kind::Deployment {
         return;
     }
-    let (Some(live), Some(decision)) = (world.deployment(&desired.name), &plan.promotion) else {
+    let Some(live) = world.deployment(&desired.name) else {
+        return;
+    };
+    let in_place = step(world) == Some(PromotionStep::InPlace);
+    let first = world
+        .release
+        .versions
+        .first()
+        .is_some_and(|one| one.name == desired.name);
+    if first
+        && !in_place
+        && template(desired) != Some(&*live.template)
+        && world
+            .routes()
+            .any(|route| answers(route).any(|(_, name)| name == desired.name))
+        && could_stand_in(world, &desired.name, desired)
+    {
+        world.fail(&format!("{} rolls while it serves, and another could", desired.name));
+    }
+    let Some(decision) = &plan.promotion else {
         return;
     };
     let changes = desired.object["metadata"]["annotations"]["iter8.tools/template"].as_str() != Some(&*live.template);
