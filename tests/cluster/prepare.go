@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 )
 
@@ -92,12 +93,13 @@ func (s *supervisor) choosePorts() error {
 	return nil
 }
 
+// freePorts finds ports that nobody listens on, no two alike.
 func freePorts(count int, host string) ([]string, error) {
 	const low, high = 20000, 32000
 	var ports []string
 	for range 1000 {
 		port := strconv.Itoa(low + rand.IntN(high-low))
-		if canListen(host, port) && canListen("127.0.0.1", port) {
+		if !slices.Contains(ports, port) && canListen(host, port) && canListen("127.0.0.1", port) {
 			ports = append(ports, port)
 		}
 		if len(ports) == count {
