@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::model::kind::{Kind, KindRef};
-use crate::model::observed::{Body, Object, Uid};
+use crate::model::observed::{Body, Meta, Object, Uid};
 
 mod table;
 
@@ -110,6 +110,13 @@ impl Store {
     /// Kind, namespace and name of the Release or RoutePolicy with this uid.
     pub fn owner(&self, uid: Uid) -> Option<(Kind, Arc<str>, Arc<str>)> {
         self.read().index.owner(uid)
+    }
+
+    /// Whether the object, or the Release or RoutePolicy that it belongs to, is being deleted: neither gets a write.
+    pub fn is_going(&self, meta: &Meta) -> bool {
+        let owner = meta.controller.and_then(|uid| self.owner(uid));
+        let owner = owner.and_then(|(kind, namespace, name)| self.get(&KindRef::Known(kind), &namespace, &name));
+        meta.deleting || owner.is_some_and(|owner| owner.meta.deleting)
     }
 
     /// Every object of a kind in a namespace with its name, in no order.

@@ -111,6 +111,16 @@ impl Index {
         self.waiters.remove(place).unwrap_or_default()
     }
 
+    /// Forgets what a Release waits for that is gone.
+    pub fn forget(&mut self, release: &Key) {
+        self.waiters.retain(|(_, namespace, _), releases| {
+            if *namespace == release.0 {
+                releases.remove(&release.1);
+            }
+            !releases.is_empty()
+        });
+    }
+
     /// Notes that an object of this owner was deleted.
     pub fn lose(&mut self, owner: (Kind, Key), kind: Kind, name: &Arc<str>) {
         self.lost.entry(owner).or_default().insert((kind, Arc::clone(name)));
@@ -216,5 +226,17 @@ mod tests {
         index.wait(at.clone(), &Arc::from("web"));
         assert_eq!(index.take_waiters(&at).len(), 1);
         assert_eq!(index.take_waiters(&at).len(), 0);
+    }
+
+    #[test]
+    fn a_release_that_is_gone_waits_for_nothing() {
+        let mut index = Index::default();
+        let at = place("v1", "Service", "web");
+        index.wait(at.clone(), &Arc::from("web"));
+        index.wait(at.clone(), &Arc::from("shop"));
+        index.wait(place("v1", "Service", "other"), &Arc::from("web"));
+        index.forget(&key("web"));
+        assert_eq!(index.waiters.len(), 1);
+        assert_eq!(index.take_waiters(&at), BTreeSet::from([Arc::from("shop")]));
     }
 }

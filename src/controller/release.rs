@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::writes::{Written, transient};
 use super::{Context, Key, Outcome, timer};
@@ -31,6 +32,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
     let lost = context.wakeups.take_lost(Kind::Release, &key);
     let Some(object) = context.store.get(&KindRef::Known(Kind::Release), &key.0, &key.1) else {
         context.rejections.forget(&key);
+        context.wakeups.forget(&key);
         return Outcome::Done(None);
     };
     if object.meta.deleting || !context.all_known() {
@@ -69,9 +71,24 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
     let report = planner::status::report(&release, &observed, &plan, &written.failures, (context.clock)()); // pure
     subject.tell(&observed, report, written).await; // I/O
     match carried_through {
+        Ok(()) if is_blocked(&plan) => {
+            // The name may have become free before we began to wait for it.
+            let freed = planner::plan(&release, &observed, (context.clock)()).failures != plan.failures;
+            Outcome::Done(if freed {
+                Some(Duration::ZERO)
+            } else {
+                plan.requeue.map(timer)
+            })
+        }
         Ok(()) => Outcome::Done(plan.requeue.map(timer)),
         Err(failure) => Outcome::Retry(failure),
     }
+}
+
+/// Whether the plan waits for a name to become free.
+fn is_blocked(plan: &Plan) -> bool {
+    let blocks = |failure: &Failure| matches!(failure.reason.as_str(), "NameConflict" | "Deleting");
+    plan.failures.iter().any(blocks)
 }
 
 /// The Release at hand.

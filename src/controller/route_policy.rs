@@ -27,7 +27,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
         context.refer(&key, References::default());
         return Outcome::Done(None);
     };
-    if object.meta.deleting || !context.all_known() {
+    if context.store.is_going(&object.meta) || !context.all_known() {
         return Outcome::Done(None);
     }
     let subject = Subject {

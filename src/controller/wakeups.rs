@@ -110,6 +110,11 @@ impl Wakeups {
         self.index().wait(place, &release.1);
     }
 
+    /// Forgets what a Release waits for that is gone.
+    pub fn forget(&self, release: &Key) {
+        self.index().forget(release);
+    }
+
     fn index(&self) -> MutexGuard<'_, Index> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -279,3 +279,22 @@ fn objects_are_listed_and_counted() {
     assert_eq!(f.store.names(&KIND).len(), 2);
     assert_eq!(f.store.len_by_kind(), [(KIND, 2)]);
 }
+
+#[test]
+fn what_belongs_to_an_object_that_is_being_deleted_is_going_too() {
+    let f = Fixture::new();
+    let policies = KindRef::Known(Kind::RoutePolicy);
+    let session = f.store.open(&policies);
+    f.store.put(&policies, session, seen("web", 7, 1));
+    let child = |uid| Meta {
+        controller: Some(Uid(uid)),
+        ..Meta::default()
+    };
+    assert!(!f.store.is_going(&child(7)));
+    f.store.mark_deleting(Kind::RoutePolicy, "shop", "web", Uid(7));
+    assert!(f.store.is_going(&child(7)));
+    assert!(
+        !f.store.is_going(&child(8)),
+        "of an owner that we do not watch nothing is known"
+    );
+}

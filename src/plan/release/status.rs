@@ -12,6 +12,9 @@ use crate::plan::conditions::{self, Verdict, seconds};
 use crate::plan::policy::status::{traffic, versions_ready};
 use crate::plan::{Event, Failure};
 
+/// Versions that the status has room for: of those that leave the first by name.
+const MAX_VERSIONS: usize = 32;
+
 /// A status, and the events of what changed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
@@ -110,7 +113,8 @@ fn versions(
         status.role = role;
         versions.push(keep_since(status, old));
     }
-    for (name, since) in &plan.leaving {
+    let room = MAX_VERSIONS.saturating_sub(versions.len());
+    for (name, since) in plan.leaving.iter().take(room) {
         let known = reported.and_then(|status| status.versions.iter().find(|one| one.name == *name));
         let readiness = observed.readiness(name);
         let reason = if since.is_some() {

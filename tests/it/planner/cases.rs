@@ -225,3 +225,18 @@ fn of_two_versions_that_run_the_new_image_the_one_that_is_ready_stands_in() {
         (PromotionStep::Switch, "web-2")
     );
 }
+
+#[test]
+fn a_status_has_room_for_its_versions_however_many_leave() {
+    let mut world = settled(spec("blue-green", vec![version("web:1")]));
+    let stored = world.stored[&(Kind::Deployment, "web-0".to_owned())].clone();
+    for index in 0..40 {
+        let place = (Kind::Deployment, format!("old-{index:02}"));
+        world.stored.insert(place, stored.clone());
+    }
+    world.sync();
+    world.now -= Duration::days(1); // they drain
+    release(&mut world);
+    let versions = &world.status.as_ref().unwrap().versions;
+    assert_eq!((versions.len(), versions[0].name.as_str()), (32, "web-0"));
+}

@@ -178,8 +178,10 @@ pub fn before_apply(world: &World, plan: &Plan, desired: &Desired) {
         .versions
         .first()
         .is_some_and(|one| one.name == desired.name);
+    // Strategy none ends the routing, and promises nothing for its end.
     if first
         && !in_place
+        && world.release.strategy != Strategy::None
         && template(desired) != Some(&*live.template)
         && world
             .routes()
