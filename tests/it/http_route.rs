@@ -21,7 +21,7 @@ use crate::support::{SOON, Test, equal};
 
 /// A Release of a primary and a candidate, routed by the Service and, if so, by a Gateway.
 fn two(gateway: bool) -> Value {
-    let mut release = release("web", "deployment-gtw", "blue-green", vec![version("v"), version("w")]);
+    let mut release = release("web", "deployment-gtw", "blue-green", &[version("v"), version("w")]);
     if gateway {
         release["spec"]["gateway"] = "edge".into();
     }

@@ -205,9 +205,9 @@ fn open_gates(test: &Test, version: &str, count: usize) {
             Ok(pods)
         }
     });
-    for pod in &pods[..count] {
-        test.kubectl(["patch", pod, "--patch", r#"{"spec":{"schedulingGates":null}}"#]);
-    }
+    let patch = ["--patch", r#"{"spec":{"schedulingGates":null}}"#];
+    let pods = pods[..count].iter().map(String::as_str);
+    test.kubectl(["patch"].into_iter().chain(pods).chain(patch));
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn annotation(test: &Test, version: &str) -> Value {
 /// Blue-green Releases for both meshes, with these weights.
 fn both(weights: &[i64]) -> Vec<Value> {
     let versions: Vec<Value> = weights.iter().map(|weight| weighted("v", *weight)).collect();
-    let one = |(name, environment)| release(name, environment, "blue-green", versions.clone());
+    let one = |(name, environment)| release(name, environment, "blue-green", &versions);
     MESHES.map(one).to_vec()
 }
 
@@ -251,12 +251,7 @@ fn an_override_ends_when_its_version_is_the_only_one_left() {
 fn an_override_by_a_pipeline_with_server_side_apply_is_its_own() {
     let test = Test::new("applied override");
     let [istio, _] = MESHES;
-    let release = release(
-        istio.0,
-        istio.1,
-        "blue-green",
-        vec![weighted("v", 30), weighted("v", 70)],
-    );
+    let release = release(istio.0, istio.1, "blue-green", &[weighted("v", 30), weighted("v", 70)]);
     apply_ready(&test, &[release]);
     let applied = |weight: Option<&str>| {
         let mut config = json!({
@@ -294,7 +289,7 @@ fn the_percentage_of_a_mirror_is_live_too() {
     let versions = vec![version("v"), weighted("v", 60)];
     apply_ready(
         &test,
-        &MESHES.map(|(name, environment)| release(name, environment, "mirror", versions.clone())),
+        &MESHES.map(|(name, environment)| release(name, environment, "mirror", &versions)),
     );
     for (app, _) in MESHES {
         let candidate = format!("{app}-1");

@@ -61,7 +61,12 @@ fn target_port(version: &Version) -> Value {
         .unwrap_or_else(|| version.port.into())
 }
 
-/// Adds `extra` ports as `http-<port>`, with the target of the main port.
+/// Name of a port that is served for a while after the spec has changed to another.
+pub fn kept_port(port: i32) -> String {
+    format!("{HTTP}-{port}")
+}
+
+/// Adds `extra` ports, with the target of the main port.
 fn keep_ports(spec: &mut Map<String, Value>, extra: &[i32]) {
     let target = main_port(spec)
         .and_then(|port| port.get(TARGET_PORT).or_else(|| port.get("port")))
@@ -78,7 +83,7 @@ fn keep_ports(spec: &mut Map<String, Value>, extra: &[i32]) {
             port.entry("name").or_insert_with(|| HTTP.into());
         }
         ports.push(json!({
-            "name": format!("{HTTP}-{extra}"), "port": extra, "protocol": TCP, TARGET_PORT: target, "appProtocol": HTTP,
+            "name": kept_port(extra), "port": extra, "protocol": TCP, TARGET_PORT: target, "appProtocol": HTTP,
         }));
     }
 }

@@ -7,7 +7,7 @@ use super::{Observed, Plan, target_kind};
 use crate::api::RoutePolicyStatus;
 use crate::api::route_policy::RoutingStrategy;
 use crate::api::status::{Role, RouteStatus, Summary, Tristate, VersionStatus};
-use crate::model::observed::StoredRoute;
+use crate::model::observed::{StoredBackend, StoredRoute};
 use crate::model::policy::Policy;
 use crate::plan::conditions::{self, Verdict, seconds};
 use crate::plan::{Event, Failure};
@@ -139,7 +139,7 @@ fn weighted(strategy: RoutingStrategy, index: usize) -> bool {
 
 /// The share that the stored route gives to a Service; of a mirrored candidate, the percentage of copies.
 fn percent(strategy: RoutingStrategy, index: usize, service: &str, route: &StoredRoute) -> Option<i32> {
-    let of = |backends: &[crate::model::observed::StoredBackend]| -> i32 {
+    let of = |backends: &[StoredBackend]| -> i32 {
         backends
             .iter()
             .filter(|one| *one.service == *service)
@@ -242,31 +242,34 @@ fn next_second(now: DateTime<Utc>) -> DateTime<Utc> {
 }
 
 fn names_only_versions(policy: &Policy, stored: &StoredRoute) -> bool {
-    let known = |service: &str| policy.versions.iter().any(|version| version.backend.name == service);
+    let known = |named: &StoredBackend| {
+        let mut backends = policy.versions.iter().map(|version| &version.backend);
+        backends.any(|backend| *backend.name == *named.service && backend.port == named.port)
+    };
     stored
         .rules
         .iter()
         .flat_map(|rule| rule.backends.iter().chain(&rule.mirrors))
-        .all(|one| known(&one.service))
+        .all(known)
 }
 
 fn routed(policy: &Policy, plan: &Plan, exists: bool, current: bool, acceptance: &Acceptance) -> Verdict {
     let verdict = |status, reason: &str, message: String| Verdict::new(conditions::ROUTED, status, reason, message);
     let name = format!("{} {}", target_kind(&policy.route), policy.route.name());
-    if !exists {
-        let message = format!("{name} is made as soon as a version can answer");
-        return verdict(Tristate::False, "NoReadyVersion", message);
-    }
     if policy.suspend {
         return verdict(
             Tristate::Unknown,
             "Suspended",
-            format!("{name} is left as it is: spec.suspend is true"),
+            format!("{name} is not written: spec.suspend is true"),
         );
+    }
+    if !exists {
+        let message = format!("{name} is made as soon as a version can answer");
+        return verdict(Tristate::False, "NoReadyVersion", message);
     }
     if !current {
         let message = if plan.intent.is_none() {
-            format!("{name} still names a version that is gone from the spec, as no other can answer")
+            format!("{name} still names what is gone from the spec, as no version can answer in its place")
         } else {
             format!("{name} could not be written")
         };

@@ -124,6 +124,13 @@ impl Observed {
         self.readiness(version).ready == Tristate::True
     }
 
+    /// Whether a stored route names that port of the Service.
+    pub fn names_port(&self, service: &str, port: i32) -> bool {
+        let rules = self.routes.iter().flat_map(|route| route.rules.iter());
+        let mut named = rules.flat_map(|rule| rule.backends.iter().chain(&rule.mirrors));
+        named.any(|backend| *backend.service == *service && backend.port == port)
+    }
+
     /// Whether a stored route names the Service.
     pub fn is_routed(&self, service: &str) -> bool {
         self.routes.iter().flat_map(|route| route.rules.iter()).any(|rule| {

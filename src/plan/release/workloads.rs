@@ -139,10 +139,12 @@ fn replicas(
     let scaled = matches!(deployment.replicas_owner, ReplicasOwner::Scale);
     match wanted {
         Some(wanted) if scaled && deployment.spec_replicas == Some(wanted) => {
-            plan.remarks.push(format!(
-                "Deployment {} was scaled to {} replicas, which stand until the spec's {wanted} changes",
-                version.name, deployment.replicas
-            ));
+            if deployment.replicas != wanted {
+                plan.remarks.push(format!(
+                    "Deployment {} was scaled to {} replicas, which stand until the spec's {wanted} changes",
+                    version.name, deployment.replicas
+                ));
+            }
             None
         }
         Some(wanted) => Some(wanted),
@@ -168,27 +170,22 @@ fn extra_ports(
         return Vec::new();
     }
     let wanted = objects::policy_entry(release, version).backend.port;
-    let ours = |name: &str| name == "http" || name.starts_with("http-");
-    let old = service
+    let entry = policy.entry(&version.name).map(|entry| entry.backend.port);
+    let is_named = |port: i32| observed.names_port(&version.name, port);
+    let mut old: Vec<i32> = service
         .ports
         .iter()
-        .filter(|port| port.port != wanted && ours(&port.name))
-        .map(|port| port.port);
-    let old: Vec<i32> = old.collect();
-    let moved = policy
-        .entry(&version.name)
-        .is_some_and(|entry| entry.backend.port == wanted);
-    match policy
-        .drained_at(release.drain_seconds)
-        .filter(|_| moved && !old.is_empty())
-    {
-        Some(end) if end <= now => Vec::new(),
-        Some(end) => {
-            plan.look_again(end - now);
-            old
-        }
-        None => old,
+        .filter(|one| entry == Some(one.port) || is_named(one.port) || *one.name == *objects::kept_port(one.port))
+        .map(|one| one.port)
+        .filter(|port| *port != wanted)
+        .collect();
+    let end = policy.drained_at(release.drain_seconds);
+    match end.filter(|_| entry == Some(wanted) && !old.is_empty()) {
+        Some(end) if end <= now => old.retain(|port| is_named(*port)),
+        Some(end) => plan.look_again(end - now),
+        None => {}
     }
+    old
 }
 
 fn plan_weight(release: &Release, observed: &Observed, version: &Version, plan: &mut Plan) {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 pub const MESHES: [(&str, &str); 2] = [("istio", "deployment-istio"), ("gtw", "deployment-gtw")];
 
 /// A Release with nothing to wait for in vain: drains of a second, rollouts that fail after five.
-pub fn release(name: &str, environment: &str, strategy: &str, versions: Vec<Value>) -> Value {
+pub fn release(name: &str, environment: &str, strategy: &str, versions: &[Value]) -> Value {
     json!({
         "apiVersion": "iter8.tools/v1alpha1",
         "kind": "Release",
@@ -74,7 +74,7 @@ pub struct Application {
 impl Application {
     /// The Release with these versions.
     pub fn release(&self, versions: &[Value]) -> Value {
-        release(&self.name, self.environment, self.strategy, versions.to_vec())
+        release(&self.name, self.environment, self.strategy, versions)
     }
 
     /// Name of the version at a place.
