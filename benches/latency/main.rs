@@ -22,7 +22,6 @@ mod observer;
 mod probe;
 mod process;
 mod report;
-#[allow(unused_imports)] // the tests use more of it
 #[path = "../../tests/it/support/mod.rs"]
 mod support;
 

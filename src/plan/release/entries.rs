@@ -48,7 +48,7 @@ fn routing(release: &Release) -> Option<RoutingStrategy> {
 }
 
 fn precondition(release: &Release, observed: &Observed) -> Result<Precondition, Failure> {
-    super::workloads::precondition(release, observed, Kind::RoutePolicy, &release.name)
+    super::workloads::precondition(release, observed, Kind::RoutePolicy, &release.name, false)
 }
 
 fn is_same(policy: &PolicySeen, object: &Value) -> bool {

@@ -67,8 +67,14 @@ pub fn plan(release: &Release, observed: &Observed, built: &[Built], now: DateTi
     }
 }
 
-/// An object is written only if its name is free or it is the Release's.
-pub fn precondition(release: &Release, observed: &Observed, kind: Kind, name: &str) -> Result<Precondition, Failure> {
+/// An object is written only if its name is free or it is the Release's; `exact`: and only as it was seen.
+pub fn precondition(
+    release: &Release,
+    observed: &Observed,
+    kind: Kind,
+    name: &str,
+    exact: bool,
+) -> Result<Precondition, Failure> {
     let Some(object) = observed.object(kind, name) else {
         return Ok(Precondition::Absent);
     };
@@ -86,15 +92,17 @@ pub fn precondition(release: &Release, observed: &Observed, kind: Kind, name: &s
             stalled: false,
         });
     }
-    Ok(match kind {
-        // A live weight must not be overwritten with the one that was seen before it.
-        Kind::ConfigMap => Precondition::UidAndVersion(meta.uid, meta.resource_version),
-        _ => Precondition::Uid(meta.uid),
+    Ok(if exact {
+        Precondition::UidAndVersion(meta.uid, meta.resource_version)
+    } else {
+        Precondition::Uid(meta.uid)
     })
 }
 
 fn push(release: &Release, observed: &Observed, plan: &mut Plan, kind: Kind, name: &str, object: Value) {
-    match precondition(release, observed, kind, name) {
+    // A live weight or a scaled number must not be overwritten with what was seen before it.
+    let exact = kind == Kind::ConfigMap || kind == Kind::Deployment && object.pointer("/spec/replicas").is_some();
+    match precondition(release, observed, kind, name, exact) {
         Ok(precondition) => {
             let desired = Desired {
                 kind,

@@ -240,3 +240,23 @@ fn a_status_has_room_for_its_versions_however_many_leave() {
     let versions = &world.status.as_ref().unwrap().versions;
     assert_eq!((versions.len(), versions[0].name.as_str()), (32, "web-0"));
 }
+
+#[test]
+fn a_number_of_replicas_that_is_scaled_unseen_is_not_overwritten() {
+    let three = Version {
+        replicas: Some(3),
+        ..version("web:1")
+    };
+    let mut world = settled(spec("blue-green", vec![three.clone()]));
+    world.scaled_by_user("web-0", 5);
+    let other_image = Version {
+        image: "web:2",
+        ..three
+    };
+    edit(&mut world, &Edit::Replace(0, other_image));
+    release(&mut world);
+    world.sync();
+    settle(&mut world);
+    let deployment = world.deployment("web-0").unwrap();
+    assert_eq!((deployment.replicas, &*deployment.images), (5, &["web:2".into()][..]));
+}
