@@ -60,3 +60,29 @@ impl Rejections {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn what_was_refused_over_an_object_is_tried_again_once_that_object_is_another() {
+        let rejections = Rejections::default();
+        let owner: Key = (Arc::from("default"), Arc::from("web"));
+        let failure = Failure::stalled("ImmutableField", "spec.selector");
+        let attempt = |live| Attempt { desired: 7, live };
+        let find = |live| rejections.find(&owner, Kind::Deployment, "web-0", attempt(live));
+        let live = Some((Uid(1), 5));
+        rejections.add(&owner, Kind::Deployment, "web-0", attempt(live), failure.clone());
+        assert_eq!(find(live), Some(failure));
+        for (live, other) in [
+            (None, "it is gone"),
+            (Some((Uid(2), 5)), "it was made anew"),
+            (Some((Uid(1), 6)), "it was edited"),
+        ] {
+            assert_eq!(find(live), None, "{other}");
+        }
+    }
+}

@@ -94,7 +94,8 @@ fn a_kind_that_may_not_be_watched_stalls_its_policy_until_the_rule_is_added() {
     let Some(cluster) = dedicated_cluster("forbidden") else {
         return;
     };
-    let test = Test::within(cluster, "forbidden");
+    let mut test = Test::within(cluster, "forbidden");
+    test.expect_refusals();
     test.start();
     test.apply(&policy_with_job());
     stalled(
@@ -131,10 +132,11 @@ fn a_write_that_is_not_allowed_names_the_rule_and_goes_on_when_it_is_added() {
     let Some(cluster) = dedicated_cluster("forbidden-write") else {
         return;
     };
-    let test = Test::within(cluster, "forbidden write");
+    let mut test = Test::within(cluster, "forbidden write");
+    test.expect_refusals();
     let name = "iter8";
-    let text = test.kubectl(["get", "clusterrole", name, "--output=json"]);
-    let whole: Value = serde_json::from_str(&text).unwrap();
+    let printed = test.kubectl(["get", "clusterrole", name, "--output=json"]);
+    let whole: Value = serde_json::from_str(&printed).unwrap();
     let mut less = whole.clone();
     for rule in less["rules"].as_array_mut().unwrap() {
         if rule["resources"].as_array().unwrap().contains(&json!("services")) && rule["apiGroups"] == json!([""]) {
