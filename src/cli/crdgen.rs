@@ -21,8 +21,7 @@ pub fn execute(args: &Args) -> anyhow::Result<()> {
     let documents = crds::documents()?;
     let Some(folder) = &args.output_dir else {
         let texts: Vec<String> = documents.into_iter().map(|(_, text)| text).collect();
-        print!("---\n{}", texts.join("---\n"));
-        return Ok(());
+        return super::print(&format!("---\n{}", texts.join("---\n")));
     };
     std::fs::create_dir_all(folder).with_context(|| format!("folder {}", folder.display()))?;
     for (name, text) in documents {

@@ -4,23 +4,23 @@ pub mod crdgen;
 pub mod render;
 pub mod run;
 
+use std::io::Write;
+
 use clap::{Parser, Subcommand};
 
 /// Releases new versions of an application safely: a Kubernetes operator for blue-green, canary and mirrored releases.
 #[derive(Debug, Parser)]
-#[command(name = "iter8", version, about, max_term_width = 120, arg_required_else_help = true)]
+#[command(name = "iter8", version, max_term_width = 120, arg_required_else_help = true)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
+// What each does stands at its `Args`: a sentence here would take the place of all that is said there.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the operator against the cluster of the kubeconfig, or the one that it runs in.
     Run(run::Args),
-    /// Print the CustomResourceDefinitions as YAML.
     Crdgen(crdgen::Args),
-    /// Print the objects that would be made for the Releases and RoutePolicies in a file, without a cluster.
     Render(render::Args),
     /// Print the version.
     Version,
@@ -35,10 +35,18 @@ impl Cli {
             Command::Run(args) => run::execute(&args),
             Command::Crdgen(args) => crdgen::execute(&args),
             Command::Render(args) => render::execute(&args),
-            Command::Version => {
-                println!("iter8 {}", env!("CARGO_PKG_VERSION"));
-                Ok(())
-            }
+            Command::Version => print(&format!("iter8 {}\n", env!("CARGO_PKG_VERSION"))),
         }
+    }
+}
+
+/// Prints to stdout. Whoever reads it may stop when they have seen enough, as `head` does.
+///
+/// Errors: any other than a closed pipe.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
     }
 }

@@ -63,13 +63,12 @@ pub fn execute(args: &Args) -> anyhow::Result<()> {
         bail!("{}:\n  {}", args.filename.display(), mistakes.join("\n  "));
     }
     match args.output {
-        Format::Yaml => print!("{}", yaml::write_all(&objects)?),
+        Format::Yaml => super::print(&yaml::write_all(&objects)?),
         Format::Json => {
             let list = serde_json::json!({ "apiVersion": "v1", "kind": "List", "items": objects });
-            println!("{}", serde_json::to_string_pretty(&list)?);
+            super::print(&(serde_json::to_string_pretty(&list)? + "\n"))
         }
     }
-    Ok(())
 }
 
 fn read(path: &PathBuf) -> anyhow::Result<String> {

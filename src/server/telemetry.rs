@@ -1,6 +1,7 @@
 //! Logs: one line per thing that changed, none per reconcile that changed nothing.
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt;
 
 /// How log lines look.
@@ -19,8 +20,12 @@ const QUIET: &str = "kube_client::client::builder=off";
 ///
 /// Errors: `level` is neither.
 pub fn init(format: Format, level: &str) -> anyhow::Result<()> {
+    // A lone word that is no level would be taken for the name of a module.
+    let bad = !level.contains(['=', ',', '[']) && level.parse::<LevelFilter>().is_err();
     let filter = EnvFilter::try_new(format!("{QUIET},{level}"));
-    let filter = filter.map_err(|error| anyhow::anyhow!("log level {level:?}: {error}"))?;
+    let filter = filter.ok().filter(|_| !bad).ok_or_else(|| {
+        anyhow::anyhow!("log level {level:?}: use error, warn, info, debug, trace, or a filter as in iter8=debug,kube=warn")
+    })?;
     let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let set = match format {
         Format::Text => builder

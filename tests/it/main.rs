@@ -6,6 +6,7 @@
 mod admission;
 mod architecture;
 mod crash;
+mod cli;
 mod crds;
 mod dependencies;
 mod docs;

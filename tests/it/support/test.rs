@@ -170,6 +170,12 @@ impl Test {
         self.kubectl.ok(["apply", "--filename=-"], yaml);
     }
 
+    /// `kubectl apply --dry-run=server -f -`.
+    #[track_caller]
+    pub fn dry_run(&self, yaml: &str) {
+        self.kubectl.ok(["apply", "--dry-run=server", "--filename=-"], yaml);
+    }
+
     /// `kubectl replace -f -`: what `kubectl edit` does in the end.
     #[track_caller]
     pub fn replace(&self, yaml: &str) {
