@@ -24,7 +24,9 @@ pub fn init(format: Format, level: &str) -> anyhow::Result<()> {
     let bad = !level.contains(['=', ',', '[']) && level.parse::<LevelFilter>().is_err();
     let filter = EnvFilter::try_new(format!("{QUIET},{level}"));
     let filter = filter.ok().filter(|_| !bad).ok_or_else(|| {
-        anyhow::anyhow!("log level {level:?}: use error, warn, info, debug, trace, or a filter as in iter8=debug,kube=warn")
+        anyhow::anyhow!(
+            "log level {level:?}: use error, warn, info, debug, trace, or a filter as in iter8=debug,kube=warn"
+        )
     })?;
     let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let set = match format {

@@ -41,7 +41,9 @@ fn complaint(command: &mut Command) -> String {
     let [line] = text.lines().collect::<Vec<_>>()[..] else {
         panic!("not one line:\n{text}")
     };
-    line.strip_prefix("error: ").unwrap_or_else(|| panic!("{line}")).to_owned()
+    line.strip_prefix("error: ")
+        .unwrap_or_else(|| panic!("{line}"))
+        .to_owned()
 }
 
 fn documents(yaml: &str) -> Vec<Value> {
@@ -77,7 +79,10 @@ fn crdgen_writes_one_file_for_each_crd() {
     assert_eq!(said.stdout, "");
     for name in ["releases.yaml", "routepolicies.yaml"] {
         let stored = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds").join(name);
-        assert_eq!(fs::read_to_string(made.join(name)).unwrap(), fs::read_to_string(stored).unwrap());
+        assert_eq!(
+            fs::read_to_string(made.join(name)).unwrap(),
+            fs::read_to_string(stored).unwrap()
+        );
     }
     assert_eq!(fs::read_dir(made).unwrap().count(), 2);
 }
@@ -154,7 +159,11 @@ fn render_says_what_is_wrong_with_a_file_that_is_none() {
     let path = |name: &str| folder.path().join(name).display().to_string();
     fs::write(path("empty"), "# nothing\n").unwrap();
     fs::write(path("broken"), "a: [1\n").unwrap();
-    for (name, part) in [("missing", "No such file"), ("empty", "no object in it"), ("broken", "line 2")] {
+    for (name, part) in [
+        ("missing", "No such file"),
+        ("empty", "no object in it"),
+        ("broken", "line 2"),
+    ] {
         let said = complaint(far_from_clusters().args(["render", "--filename", &path(name)]));
         assert!(said.starts_with(&path(name)) && said.contains(part), "{said}");
     }
@@ -180,7 +189,13 @@ fn version_names_the_program_and_its_version() {
 #[test]
 fn help_names_every_command_and_every_option() {
     let help = ok(&["--help"], "");
-    for part in ["blue-green, canary and mirrored", "run ", "crdgen ", "render ", "version "] {
+    for part in [
+        "blue-green, canary and mirrored",
+        "run ",
+        "crdgen ",
+        "render ",
+        "version ",
+    ] {
         assert!(help.contains(part), "{part} is not in\n{help}");
     }
     let options = [
@@ -199,7 +214,17 @@ fn help_names_every_command_and_every_option() {
                 "SIGTERM",
             ],
         ),
-        ("render", vec!["--filename <FILE>", "--namespace <NAME>", "--output", "yaml", "json", "Exit code 1"]),
+        (
+            "render",
+            vec![
+                "--filename <FILE>",
+                "--namespace <NAME>",
+                "--output",
+                "yaml",
+                "json",
+                "Exit code 1",
+            ],
+        ),
         ("crdgen", vec!["--output-dir <DIR>", "kubectl apply --server-side"]),
     ];
     for (command, parts) in options {
@@ -215,7 +240,10 @@ fn a_bad_log_level_is_told_with_the_good_ones() {
     for level in ["loud", "iter8=loud", "info,kube=loud", ""] {
         let said = complaint(far_from_clusters().args(["run", "--log-level", level]));
         assert!(said.starts_with(&format!("log level {level:?}: ")), "{said}");
-        assert!(said.contains("error, warn, info, debug, trace") && said.contains("iter8=debug"), "{said}");
+        assert!(
+            said.contains("error, warn, info, debug, trace") && said.contains("iter8=debug"),
+            "{said}"
+        );
     }
     for level in ["debug", "WARN", "iter8=debug,kube=warn", "info,iter8=debug"] {
         let said = complaint(far_from_clusters().args(["run", "--log-level", level]));
@@ -233,14 +261,26 @@ fn without_a_cluster_run_says_where_it_looked() {
     let text = "{ apiVersion: v1, kind: Config, current-context: gone, contexts: [], clusters: [], users: [] }";
     fs::write(kubeconfig.path(), text).unwrap();
     let said = complaint(far_from_clusters().env("KUBECONFIG", kubeconfig.path()).arg("run"));
-    assert!(said.starts_with("no cluster to connect to: ") && said.contains("gone"), "{said}");
+    assert!(
+        said.starts_with("no cluster to connect to: ") && said.contains("gone"),
+        "{said}"
+    );
 }
 
 #[test]
 fn a_reader_may_stop_when_it_has_seen_enough() {
-    let mut child = far_from_clusters().arg("crdgen").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = far_from_clusters()
+        .arg("crdgen")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
-    assert!(ExitStatus::success(&output.status), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        ExitStatus::success(&output.status),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert!(output.stderr.is_empty());
 }

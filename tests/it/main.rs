@@ -5,8 +5,8 @@
 
 mod admission;
 mod architecture;
-mod crash;
 mod cli;
+mod crash;
 mod crds;
 mod dependencies;
 mod docs;

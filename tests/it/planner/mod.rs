@@ -8,6 +8,7 @@
 mod cases;
 mod checks;
 mod operator;
+mod reading;
 mod spec;
 mod world;
 
