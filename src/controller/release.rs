@@ -51,6 +51,9 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
         return subject.reject(&failure, status.as_ref()).await;
     }
     let mut observed = subject.observe(&release, status.clone()); // reads the store
+    if !subject.is_alive(&observed).await {
+        return Outcome::Done(Some(Duration::from_secs(1)));
+    }
     let mut plan = planner::plan(&release, &observed, (context.clock)()); // pure
     let mut written = Written {
         lost,
@@ -71,10 +74,11 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
     let report = planner::status::report(&release, &observed, &plan, &written.failures, (context.clock)()); // pure
     subject.tell(&observed, report, written).await; // I/O
     match carried_through {
-        Ok(()) if is_blocked(&plan) => {
-            // The name may have become free before we began to wait for it.
-            let freed = planner::plan(&release, &observed, (context.clock)()).failures != plan.failures;
-            Outcome::Done(if freed {
+        Ok(()) if waits(&plan) => {
+            // What is waited for may have happened before we began to wait for it.
+            let now = planner::plan(&release, &observed, (context.clock)());
+            let goes_on = (&now.failures, &now.removals) != (&plan.failures, &plan.removals);
+            Outcome::Done(if goes_on {
                 Some(Duration::ZERO)
             } else {
                 plan.requeue.map(timer)
@@ -85,10 +89,10 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
     }
 }
 
-/// Whether the plan waits for a name to become free.
-fn is_blocked(plan: &Plan) -> bool {
+/// Whether the plan waits for a name to become free, or for a route to go.
+fn waits(plan: &Plan) -> bool {
     let blocks = |failure: &Failure| matches!(failure.reason.as_str(), "NameConflict" | "Deleting");
-    plan.failures.iter().any(blocks)
+    !plan.leaving.is_empty() || plan.failures.iter().any(blocks)
 }
 
 /// The Release at hand.
@@ -124,6 +128,33 @@ impl Subject<'_> {
             Ok(release) => Ok((release, status)),
             Err(errors) => Err(Box::new((rejection(&errors), status))),
         }
+    }
+
+    /// An object that lost its owner reference is adopted again; but if the Release is being deleted with
+    /// `--cascade=orphan`, the garbage collector took the reference away, and would delete what gets it back. The event of
+    /// that deletion may still be on its way: the answer to an apply of the status as it is tells.
+    async fn is_alive(&self, observed: &Observed) -> bool {
+        let ours_before = observed
+            .status
+            .as_ref()
+            .is_some_and(|status| status.observed_generation > 0);
+        let orphaned = |object: &Arc<Object<Body>>| object.meta.adoptable_by.as_deref() == Some(&*self.key.1);
+        let Some(status) = observed
+            .status
+            .as_ref()
+            .filter(|_| ours_before && observed.objects.values().any(orphaned))
+        else {
+            return true;
+        };
+        let sent = self
+            .context
+            .write_status(Kind::Release, self.key, self.object, status, managers::RELEASE)
+            .await;
+        let now = self
+            .context
+            .store
+            .get(&KindRef::Known(Kind::Release), &self.key.0, &self.key.1);
+        sent.is_ok() && now.is_some_and(|now| !now.meta.deleting && now.meta.uid == self.object.meta.uid)
     }
 
     /// Reads the store: every child, and whatever has the name of an object that is to be made.

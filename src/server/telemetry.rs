@@ -21,7 +21,8 @@ const QUIET: &str = "kube_client::client::builder=off";
 /// Errors: `level` is neither.
 pub fn init(format: Format, level: &str) -> anyhow::Result<()> {
     // A lone word that is no level would be taken for the name of a module.
-    let bad = !level.contains(['=', ',', '[']) && level.parse::<LevelFilter>().is_err();
+    let word = !level.contains(['=', ',', '[']);
+    let bad = word && (level.is_empty() || level.parse::<LevelFilter>().is_err());
     let filter = EnvFilter::try_new(format!("{QUIET},{level}"));
     let filter = filter.ok().filter(|_| !bad).ok_or_else(|| {
         anyhow::anyhow!(

@@ -275,8 +275,12 @@ fn a_rolling_update_of_a_serving_version_writes_no_route() {
         for application in &applications {
             test.wait_ready(&format!("release/{}", application.name));
             let rolled = [0, 1].map(|index| {
-                let deployment = test.get("deployment", &application.version(index));
-                assert_eq!(deployment["status"]["updatedReplicas"], 2);
+                let name = application.version(index);
+                // A version may be ready while its last pod still rolls.
+                let deployment = test.wait_until("the Deployment has rolled", SOON, || {
+                    let deployment = test.get("deployment", &name);
+                    holds(deployment["status"]["updatedReplicas"] == 2, "it rolls").map(|()| deployment)
+                });
                 deployment["spec"]["template"]["spec"]["containers"][0]["image"].clone()
             });
             assert_eq!(rolled, [versions[0]["image"].clone(), versions[1]["image"].clone()]);

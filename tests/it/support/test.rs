@@ -156,6 +156,11 @@ impl Test {
         self.kubectl.ok(arguments, "")
     }
 
+    /// `kubectl` with these arguments; whether it succeeded.
+    pub fn try_kubectl<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> bool {
+        self.kubectl.run(arguments, "").ok
+    }
+
     /// `kubectl` with these arguments, which must fail; what it says.
     #[track_caller]
     pub fn kubectl_fails<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> String {
