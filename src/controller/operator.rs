@@ -64,7 +64,7 @@ impl Operator {
         }
     }
 
-    /// Takes no more work, ends what was begun, sends what is left of the Events; gives up after [`DRAIN`].
+    /// Takes no more work, ends what was begun, sends what is left of the Events; gives up after 22 s.
     pub async fn stop(mut self) {
         self.wakeups.policies.close();
         self.wakeups.releases.close();
