@@ -21,6 +21,10 @@ pub use crate::plan::Precondition;
 /// How long a request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The resourceVersion of an empty etcd. No object ever has it, so an apply that says it creates its object or, where there
+/// is one, is a conflict: the API server compares resourceVersions on update, and drops them on create.
+const NO_OBJECTS_VERSION: u64 = 1;
+
 /// Asked right before each send: how much longer this replica leads; `None` when it does not. A request may not take
 /// longer than that, so that no write of an old leader succeeds after the new one's first.
 pub type Fence = Arc<dyn Fn() -> Option<Duration> + Send + Sync>;
@@ -56,8 +60,7 @@ impl Writer {
 
     /// Applies an object as `manager`. `object` is complete but for what the precondition adds.
     ///
-    /// Errors: with `Absent`, `NameConflict` when the name is taken; with the others, `Conflict` when the precondition
-    /// does not hold.
+    /// Error `Conflict`: the precondition does not hold, and nothing was written.
     pub async fn apply(
         &self,
         kind: Kind,
@@ -69,17 +72,9 @@ impl Writer {
     ) -> Result<Applied, Error> {
         let desired = (manager == kind.manager()).then(|| ownership::digest_of_desired(object));
         let place = Place { kind, namespace, name };
-        let force = precondition != Precondition::Absent;
         let body = with_precondition(object.clone(), precondition);
         let before = self.version(place);
-        let sent = self.patch(place, &body, manager, force, None).await;
-        let answer = match (sent, precondition) {
-            (Err(Error::Conflict(message)), Precondition::Absent) => return Err(Error::NameConflict(message)),
-            (sent, _) => sent?,
-        };
-        if precondition == Precondition::Absent && !answer.created {
-            self.withdraw_from_strangers(place, &answer.text, manager).await?;
-        }
+        let answer = self.patch(place, &body, manager, None).await?;
         self.take_in(place, &answer, desired, before)
     }
 
@@ -119,7 +114,7 @@ impl Writer {
         let place = Place { kind, namespace, name };
         let body = with(place.bare(uid), "status", status.clone());
         let before = self.version(place);
-        let answer = self.patch(place, &body, manager, true, Some("status")).await?;
+        let answer = self.patch(place, &body, manager, Some("status")).await?;
         self.take_in(place, &answer, None, before)
     }
 
@@ -136,7 +131,7 @@ impl Writer {
         let place = Place { kind, namespace, name };
         let body = with(place.bare(uid), "spec", json!({ "replicas": replicas }));
         let body = with_precondition(body, Precondition::UidAndVersion(uid, resource_version));
-        let answer = self.patch(place, &body, managers::RELEASE_SCALE, true, None).await?;
+        let answer = self.patch(place, &body, managers::RELEASE_SCALE, None).await?;
         self.take_in(place, &answer, None, Some(resource_version))
     }
 
@@ -171,33 +166,14 @@ impl Writer {
         }
     }
 
-    /// An apply without force merges into an object that has other managers. Ours is taken back by an apply with
-    /// nothing in it: what they own too keeps its value, what only we own goes.
-    async fn withdraw_from_strangers(&self, place: Place<'_>, text: &str, manager: &str) -> Result<(), Error> {
-        let stored: Value = serde_json::from_str(text).map_err(|e| super::error::broken(&e))?;
-        let Some(stranger) = stranger(&stored) else {
-            return Ok(());
-        };
-        let message = format!("{} {} exists and is managed by {stranger}", place.kind, place.name);
-        let uid = stored
-            .pointer("/metadata/uid")
-            .and_then(Value::as_str)
-            .and_then(Uid::parse);
-        let body = place.bare(uid.unwrap_or_default());
-        self.patch(place, &body, manager, false, None).await?;
-        Err(Error::NameConflict(message))
-    }
-
     async fn patch(
         &self,
         place: Place<'_>,
         body: &Value,
         manager: &str,
-        force: bool,
         subresource: Option<&str>,
     ) -> Result<Answer, Error> {
-        let mut params = PatchParams::apply(manager);
-        params.force = force;
+        let params = PatchParams::apply(manager).force();
         let patch = Patch::Apply(body);
         let requests = place.requests();
         let request = match subresource {
@@ -277,12 +253,14 @@ impl Place<'_> {
 
 fn with_precondition(mut object: Value, precondition: Precondition) -> Value {
     let (uid, version) = match precondition {
-        Precondition::Absent => return object,
-        Precondition::Uid(uid) => (uid, None),
-        Precondition::UidAndVersion(uid, version) => (uid, Some(version)),
+        Precondition::Absent => (None, Some(NO_OBJECTS_VERSION)),
+        Precondition::Uid(uid) => (Some(uid), None),
+        Precondition::UidAndVersion(uid, version) => (Some(uid), Some(version)),
     };
     if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
-        metadata.insert("uid".to_owned(), uid.to_string().into());
+        if let Some(uid) = uid {
+            metadata.insert("uid".to_owned(), uid.to_string().into());
+        }
         if let Some(version) = version {
             metadata.insert("resourceVersion".to_owned(), version.to_string().into());
         }
@@ -295,13 +273,4 @@ fn with(mut object: Value, key: &str, value: Value) -> Value {
         fields.insert(key.to_owned(), value);
     }
     object
-}
-
-/// The first manager of the object itself that is none of ours. Those of subresources do not count: a status or a
-/// scale is written by others on our objects too.
-fn stranger(object: &Value) -> Option<&str> {
-    const OURS: [&str; 3] = [managers::RELEASE, managers::RELEASE_SCALE, managers::ROUTE_POLICY];
-    let all = ownership::managers(object).into_iter();
-    let mut others = all.filter(|manager| manager.subresource.is_empty() && !OURS.contains(&manager.name));
-    others.next().map(|manager| manager.name)
 }

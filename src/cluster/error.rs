@@ -10,9 +10,6 @@ const MAX_MESSAGE: usize = 1024;
 /// Why a request failed. The server's sentence is kept verbatim, cut to 1,024 bytes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// An object of that name exists and is somebody else's.
-    #[error("{0}")]
-    NameConflict(String),
     /// The server refuses the object; the same request would be refused again.
     #[error("{0}")]
     Invalid(String),
@@ -59,7 +56,6 @@ impl Error {
     /// The reason as one CamelCase word: of conditions and Events, and the label of metrics.
     pub fn category(&self) -> &'static str {
         match self {
-            Self::NameConflict(_) => "NameConflict",
             Self::Invalid(_) => "InvalidSpecification",
             Self::ImmutableField(_) => "ImmutableField",
             Self::Forbidden { .. } => "Forbidden",

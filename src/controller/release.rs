@@ -18,6 +18,9 @@ use crate::model::{FieldError, names, validate};
 use crate::plan::release::{Observed, Plan, PolicySeen};
 use crate::plan::{Event, Failure, release as planner};
 
+/// When an owner that is being deleted is looked at again, if its watch did not tell by then.
+pub const GONE_SOON: Duration = Duration::from_secs(1);
+
 /// The kinds that a Release is made of.
 const KINDS: [Kind; 5] = [
     Kind::Release,
@@ -51,10 +54,10 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
         return subject.reject(&failure, status.as_ref()).await;
     }
     let mut observed = subject.observe(&release, status.clone()); // reads the store
-    if !subject.is_alive(&observed).await {
-        return Outcome::Done(Some(Duration::from_secs(1)));
-    }
     let mut plan = planner::plan(&release, &observed, (context.clock)()); // pure
+    if !subject.is_alive(&observed, &plan).await {
+        return Outcome::Done(Some(GONE_SOON));
+    }
     let mut written = Written {
         lost,
         ..Written::default()
@@ -130,31 +133,20 @@ impl Subject<'_> {
         }
     }
 
-    /// An object that lost its owner reference is adopted again; but if the Release is being deleted with
-    /// `--cascade=orphan`, the garbage collector took the reference away, and would delete what gets it back. The event of
-    /// that deletion may still be on its way: the answer to an apply of the status as it is tells.
-    async fn is_alive(&self, observed: &Observed) -> bool {
-        let ours_before = observed
-            .status
-            .as_ref()
-            .is_some_and(|status| status.observed_generation > 0);
+    /// Whether the Release is still there, asked of the API server if objects are missing that were made before, or lost
+    /// their owner reference: each kind has a watch of its own, so what the garbage collector does to the dependants of a
+    /// deleted Release may be seen before its deletion.
+    async fn is_alive(&self, observed: &Observed, plan: &Plan) -> bool {
+        let generation = self.object.meta.generation;
         let orphaned = |object: &Arc<Object<Body>>| object.meta.adoptable_by.as_deref() == Some(&*self.key.1);
-        let Some(status) = observed
-            .status
-            .as_ref()
-            .filter(|_| ours_before && observed.objects.values().any(orphaned))
-        else {
-            return true;
+        let doubtful = |status: &&ReleaseStatus| {
+            (status.observed_generation == generation && plan.objects.are_missing())
+                || (status.observed_generation > 0 && observed.objects.values().any(orphaned))
         };
-        let sent = self
-            .context
-            .write_status(Kind::Release, self.key, self.object, status, managers::RELEASE)
-            .await;
-        let now = self
-            .context
-            .store
-            .get(&KindRef::Known(Kind::Release), &self.key.0, &self.key.1);
-        sent.is_ok() && now.is_some_and(|now| !now.meta.deleting && now.meta.uid == self.object.meta.uid)
+        let status = observed.status.as_ref().filter(doubtful);
+        self.context
+            .is_alive(Kind::Release, self.key, self.object, status, managers::RELEASE)
+            .await
     }
 
     /// Reads the store: every child, and whatever has the name of an object that is to be made.
@@ -381,6 +373,22 @@ impl Context {
                 format!("the operator may not watch {kind}: {rule}"),
             )),
         }
+    }
+
+    /// Whether an owner is still there, by the answer to an apply of its status as it is; `status`: `None` if that is not
+    /// in doubt.
+    pub async fn is_alive<S: serde::Serialize>(
+        &self,
+        kind: Kind,
+        key: &Key,
+        object: &Object<Body>,
+        status: Option<&S>,
+        manager: &str,
+    ) -> bool {
+        let Some(status) = status else { return true };
+        let sent = self.write_status(kind, key, object, status, manager).await;
+        let now = self.store.get(&KindRef::Known(kind), &key.0, &key.1);
+        sent.is_ok() && now.is_some_and(|now| !now.meta.deleting && now.meta.uid == object.meta.uid)
     }
 
     /// Writes a status. A refused one is not retried: it becomes an Event.

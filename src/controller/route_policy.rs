@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 
 use super::index::References;
-use super::release::{invalid, rejection};
+use super::release::{GONE_SOON, invalid, rejection};
 use super::writes::Written;
 use super::{Context, Key, Outcome, timer};
 use crate::api::RoutePolicyStatus;
@@ -17,7 +17,7 @@ use crate::model::policy::Policy;
 use crate::model::validate;
 use crate::plan::policy::{Observed, Plan, status, target_kind};
 use crate::plan::readiness::{self, Seen};
-use crate::plan::{Failure, conditions, policy as planner, routes};
+use crate::plan::{Desired, Failure, conditions, policy as planner, routes};
 
 /// Brings one `RoutePolicy`'s route to what it should be.
 pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
@@ -45,6 +45,9 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
     }
     let observed = subject.observe(&policy, status.clone()); // reads the store
     let plan = planner::plan(&policy, &observed, routes::render); // pure
+    if !subject.is_alive(&observed, &plan).await {
+        return Outcome::Done(Some(GONE_SOON));
+    }
     let mut written = Written {
         lost,
         ..Written::default()
@@ -104,6 +107,17 @@ impl Subject<'_> {
             Ok(policy) => Ok((policy, status)),
             Err(errors) => Err(Box::new((rejection(&errors), status))),
         }
+    }
+
+    /// Whether the policy is still there, asked of the API server if its route is missing and was there before: each kind
+    /// has a watch of its own, and that of the route may be the quicker one when the policy is deleted.
+    async fn is_alive(&self, observed: &Observed, plan: &Plan) -> bool {
+        let missing = plan.route.as_ref().is_some_and(Desired::is_missing);
+        let doubtful = |status: &&RoutePolicyStatus| missing && status.route.is_some();
+        let status = observed.status.as_ref().filter(doubtful);
+        self.context
+            .is_alive(Kind::RoutePolicy, self.key, self.object, status, managers::ROUTE_POLICY)
+            .await
     }
 
     /// Whether the first lists of all kinds that the policy names are in.

@@ -101,8 +101,8 @@ impl Context {
                 }
                 self.rejections.add(owner, *kind, name, attempt, failure.clone());
             }
-            // The watch tells when these are over.
-            Error::NameConflict(_) | Error::NamespaceTerminating(_) => {}
+            // The watch tells when it is over.
+            Error::NamespaceTerminating(_) => {}
             // A kind that goes and comes back quickly is not missed by its watch.
             Error::Forbidden { .. } | Error::KindMissing(_) => {
                 written.failures.push(failure.clone());

@@ -50,11 +50,6 @@ pub struct Manager<'a> {
     pub subresource: &'a str,
 }
 
-/// Everybody who has an entry in `managedFields`, in its order.
-pub fn managers(object: &Value) -> Vec<Manager<'_>> {
-    entries(object).map(|(who, _)| who).collect()
-}
-
 /// Everybody who owns the field at `path`, in the order of `managedFields`.
 pub fn owners<'a>(object: &'a Value, path: &[&str]) -> Vec<Manager<'a>> {
     let entries = entries(object).filter(|(_, fields)| projection::contains(fields, path));

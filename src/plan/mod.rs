@@ -32,10 +32,17 @@ pub struct Desired {
     pub precondition: Precondition,
 }
 
+impl Desired {
+    /// Whether no object of that name was there.
+    pub fn is_missing(&self) -> bool {
+        self.precondition == Precondition::Absent
+    }
+}
+
 /// What must hold for a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precondition {
-    /// No object of that name exists: sent without force, and an object of somebody else is left as it was.
+    /// No object of that name exists.
     Absent,
     /// The object has this uid.
     Uid(Uid),

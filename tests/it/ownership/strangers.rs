@@ -9,8 +9,8 @@ use iter8::model::kind::Kind;
 use serde_json::{Value, json};
 
 use super::{content, release, stalled};
+use crate::support::Test;
 use crate::support::api::RUNTIME;
-use crate::support::{SOON, Test, holds};
 
 fn deployment(name: &str) -> Value {
     json!({
@@ -215,11 +215,8 @@ fn a_stranger_that_the_operator_has_not_seen_yet_is_left_as_it_was() {
             managers::RELEASE,
             Precondition::Absent,
         ));
-        assert!(matches!(applied, Err(Error::NameConflict(_))), "{applied:?}");
-        test.wait_until("it is as before", SOON, || {
-            let now = content(&test, plural, name);
-            holds(now == before, now)
-        });
+        assert!(matches!(applied, Err(Error::Conflict(_))), "{applied:?}");
+        assert_eq!(content(&test, plural, name), before);
     }
 }
 
