@@ -107,6 +107,11 @@ impl Store {
         self.read().index.children(namespace, controller)
     }
 
+    /// The objects of our kinds in this namespace that a Release of this name may adopt, in no order.
+    pub fn orphans(&self, namespace: &str, release: &str) -> Vec<(Kind, Arc<str>)> {
+        self.read().index.orphans(namespace, release)
+    }
+
     /// Kind, namespace and name of the Release or RoutePolicy with this uid.
     pub fn owner(&self, uid: Uid) -> Option<(Kind, Arc<str>, Arc<str>)> {
         self.read().index.owner(uid)

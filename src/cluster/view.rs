@@ -88,7 +88,7 @@ impl Metadata {
         };
         if let KindRef::Known(kind) = kind {
             meta.digest = ownership::digest_of_live(object, kind.manager());
-            if controller.is_none() && meta.digest != 0 {
+            if meta.is_orphan() {
                 meta.adoptable_by = metadata_text(object, "labels", labels::RELEASE);
             }
         }

@@ -149,7 +149,7 @@ impl Subject<'_> {
             .await
     }
 
-    /// Reads the store: every child, and whatever has the name of an object that is to be made.
+    /// Reads the store: every child, what an earlier Release of that name left, and whatever has the name of an object that is to be made.
     fn observe(&self, release: &Release, status: Option<ReleaseStatus>) -> Observed {
         let store = &self.context.store;
         let namespace = &*self.key.0;
@@ -161,7 +161,8 @@ impl Subject<'_> {
         }
         wanted.push((Kind::Service, release.application.clone()));
         wanted.push((Kind::RoutePolicy, release.name.clone()));
-        let children = store.children(namespace, release.uid);
+        let mut children = store.children(namespace, release.uid);
+        children.extend(store.orphans(namespace, &release.name));
         wanted.extend(children.into_iter().map(|(kind, name)| (kind, name.to_string())));
         let mut objects = BTreeMap::new();
         for (kind, name) in wanted {
@@ -171,7 +172,7 @@ impl Subject<'_> {
         }
         let policy = objects.get(&(Kind::RoutePolicy, release.name.clone()));
         let policy = policy
-            .filter(|policy| policy.meta.controller == Some(release.uid))
+            .filter(|policy| policy.meta.is_of(release.uid, &release.name))
             .and_then(|policy| seen(policy));
         let mut routes = vec![
             (Kind::VirtualService, Arc::from(release.application.as_str())),

@@ -109,11 +109,15 @@ impl Subject<'_> {
         }
     }
 
-    /// Whether the policy is still there, asked of the API server if its route is missing and was there before: each kind
-    /// has a watch of its own, and that of the route may be the quicker one when the policy is deleted.
+    /// Whether the policy is still there, asked of the API server if its route is missing and was there before, or lost
+    /// its owner reference: each kind has a watch of its own, so what the garbage collector does to the route of a deleted
+    /// policy may be seen before its deletion.
     async fn is_alive(&self, observed: &Observed, plan: &Plan) -> bool {
         let missing = plan.route.as_ref().is_some_and(Desired::is_missing);
-        let doubtful = |status: &&RoutePolicyStatus| missing && status.route.is_some();
+        let orphaned = observed.route.as_ref().is_some_and(|route| route.meta.is_orphan());
+        let doubtful = |status: &&RoutePolicyStatus| {
+            (missing && status.route.is_some()) || (orphaned && status.observed_generation > 0)
+        };
         let status = observed.status.as_ref().filter(doubtful);
         self.context
             .is_alive(Kind::RoutePolicy, self.key, self.object, status, managers::ROUTE_POLICY)
@@ -161,7 +165,7 @@ impl Subject<'_> {
                 Some((child, name.to_string(), object.meta.clone()))
             })
             .collect();
-        let rival = if route.is_none() {
+        let rival = if route.as_ref().is_none_or(|route| route.meta.is_orphan()) {
             self.rival(kind, policy)
         } else {
             None
@@ -208,7 +212,7 @@ impl Subject<'_> {
         }))
     }
 
-    /// Another policy that asks for the same route, which does not exist yet: the older one has it, then the name.
+    /// Another policy that asks for the same route, which nobody owns: the older one has it, then the name.
     fn rival(&self, kind: Kind, policy: &Policy) -> Option<String> {
         let mine = (self.object.meta.created, policy.name.clone());
         let rivals = self.context.wakeups.rivals(kind, self.key, policy.route.name());

@@ -58,6 +58,13 @@ impl Wakeups {
                 _ => self.policies.add(key),
             }
         }
+        if now.is_none()
+            && let Some(object) = store.get(&change.kind, &change.namespace, &change.name)
+            && let Some(release) = &object.meta.adoptable_by
+        {
+            self.releases
+                .add((Arc::clone(&change.namespace), Arc::from(&**release)));
+        }
     }
 
     fn wake_dependants(&self, place: &Place) {

@@ -65,6 +65,19 @@ pub struct Meta {
     pub digest: u64,
 }
 
+impl Meta {
+    /// Whether the object belongs to the Release of this uid and name: it refers to it, or an earlier Release of that
+    /// name left it.
+    pub fn is_of(&self, uid: Uid, name: &str) -> bool {
+        self.controller == Some(uid) || self.adoptable_by.as_deref() == Some(name)
+    }
+
+    /// Whether our manager applied the object and nobody owns it.
+    pub fn is_orphan(&self) -> bool {
+        self.controller.is_none() && self.digest != 0
+    }
+}
+
 /// An object: its metadata and what matters of its body.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Object<B> {

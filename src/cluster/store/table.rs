@@ -1,6 +1,7 @@
 //! The entries of one kind, and the indexes over all kinds.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 use std::sync::Arc;
 
 use super::{Change, KindState, Seen};
@@ -101,7 +102,7 @@ impl Table {
             return None;
         }
         let (controller_before, controller_now) = (old.controller, new.controller);
-        if controller_before != controller_now || old.uid != new.uid {
+        if controller_before != controller_now || old.adoptable_by != new.adoptable_by || old.uid != new.uid {
             index.remove(kind, &namespace, &name, &entry.object);
             index.add(kind, &namespace, &name, &seen.object);
         }
@@ -203,11 +204,13 @@ fn gone(kind: &KindRef, namespace: Arc<str>, name: Arc<str>, entry: &Entry) -> C
     }
 }
 
-/// Children by the uid of their controller, our own kinds by uid, and one copy of each namespace's name.
+/// Children by the uid of their controller, orphans by the name of the Release that may adopt them, our own kinds by uid,
+/// and one copy of each namespace's name.
 #[derive(Default)]
 pub(super) struct Index {
     namespaces: HashSet<Arc<str>>,
     children: HashMap<Uid, Vec<Place>>,
+    orphans: HashMap<Box<str>, Vec<Place>>,
     owners: HashMap<Uid, Place>,
 }
 
@@ -220,11 +223,11 @@ struct Place {
 
 impl Index {
     pub(super) fn children(&self, namespace: &str, controller: Uid) -> Vec<(Kind, Arc<str>)> {
-        let places = self.children.get(&controller).into_iter().flatten();
-        places
-            .filter(|place| &*place.namespace == namespace)
-            .map(|place| (place.kind, Arc::clone(&place.name)))
-            .collect()
+        within(namespace, self.children.get(&controller))
+    }
+
+    pub(super) fn orphans(&self, namespace: &str, release: &str) -> Vec<(Kind, Arc<str>)> {
+        within(namespace, self.orphans.get(release))
     }
 
     pub(super) fn owner(&self, uid: Uid) -> Option<(Kind, Arc<str>, Arc<str>)> {
@@ -254,20 +257,36 @@ impl Index {
         }
         if let Some(controller) = object.meta.controller {
             self.children.entry(controller).or_default().push(place);
+        } else if let Some(release) = &object.meta.adoptable_by {
+            self.orphans.entry(release.clone()).or_default().push(place);
         }
     }
 
     fn remove(&mut self, kind: &KindRef, namespace: &Arc<str>, name: &Arc<str>, object: &Object<Body>) {
         let &KindRef::Known(kind) = kind else { return };
         self.owners.remove(&object.meta.uid);
-        let Some(controller) = object.meta.controller else {
-            return;
-        };
-        if let Some(places) = self.children.get_mut(&controller) {
-            places.retain(|place| place.kind != kind || place.namespace != *namespace || place.name != *name);
-            if places.is_empty() {
-                self.children.remove(&controller);
-            }
+        let is_it = |place: &Place| place.kind == kind && place.namespace == *namespace && place.name == *name;
+        if let Some(controller) = object.meta.controller {
+            take_out(&mut self.children, &controller, is_it);
+        } else if let Some(release) = &object.meta.adoptable_by {
+            take_out(&mut self.orphans, release, is_it);
+        }
+    }
+}
+
+fn within(namespace: &str, places: Option<&Vec<Place>>) -> Vec<(Kind, Arc<str>)> {
+    let places = places.into_iter().flatten();
+    places
+        .filter(|place| &*place.namespace == namespace)
+        .map(|place| (place.kind, Arc::clone(&place.name)))
+        .collect()
+}
+
+fn take_out<K: Eq + Hash>(index: &mut HashMap<K, Vec<Place>>, key: &K, is_it: impl Fn(&Place) -> bool) {
+    if let Some(places) = index.get_mut(key) {
+        places.retain(|place| !is_it(place));
+        if places.is_empty() {
+            index.remove(key);
         }
     }
 }

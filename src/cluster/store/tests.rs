@@ -298,3 +298,24 @@ fn what_belongs_to_an_object_that_is_being_deleted_is_going_too() {
         "of an owner that we do not watch nothing is known"
     );
 }
+
+#[test]
+fn what_a_release_left_is_found_by_its_name_until_somebody_owns_it() {
+    let fixture = Fixture::new();
+    let orphan = |version| {
+        let mut seen = seen("a", 1, version);
+        seen.object.meta.adoptable_by = Some("web".into());
+        seen
+    };
+    let found = || fixture.store.orphans("shop", "web").len();
+    fixture.put(orphan(1));
+    assert_eq!((found(), fixture.store.orphans("other", "web").len()), (1, 0));
+    let mut owned = seen("a", 1, 2);
+    owned.object.meta.controller = Some(Uid(7));
+    fixture.put(owned);
+    assert_eq!(found(), 0);
+    fixture.put(orphan(3));
+    assert_eq!(found(), 1);
+    fixture.remove(&orphan(4));
+    assert_eq!(found(), 0);
+}

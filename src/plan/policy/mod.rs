@@ -28,7 +28,7 @@ pub struct Observed {
     pub route: Option<Arc<Object<Body>>>,
     /// What the policy owns besides the route that it asks for now: users may make it the owner of anything.
     pub stale: Vec<(Kind, String, Meta)>,
-    /// Another policy that has a better claim on a route that does not exist yet.
+    /// Another policy that has a better claim on a route that nobody owns, or that does not exist yet.
     pub rival: Option<String>,
     /// Why the route's kind cannot be written at all.
     pub kind_failure: Option<Failure>,
@@ -43,7 +43,7 @@ impl Observed {
     pub fn own_route(&self, uid: Uid) -> Option<(&Meta, &StoredRoute)> {
         let object = self.route.as_deref()?;
         match &object.body {
-            Body::Route(route) if object.meta.controller == Some(uid) => Some((&object.meta, route)),
+            Body::Route(route) if is_of(&object.meta, uid) => Some((&object.meta, route)),
             _ => None,
         }
     }
@@ -106,16 +106,20 @@ pub fn target_kind(target: &Target) -> Kind {
     }
 }
 
+/// Whether a route is the policy's: it refers to it, or an earlier policy left it. Its name alone says whose it is then.
+fn is_of(meta: &Meta, uid: Uid) -> bool {
+    meta.controller == Some(uid) || meta.is_orphan()
+}
+
 /// A route is written only over the very object that the decision was made on, and only if it is ours.
 fn precondition(policy: &Policy, observed: &Observed) -> Result<Precondition, Failure> {
     let (kind, name) = (target_kind(&policy.route), policy.route.name());
+    if let Some(rival) = &observed.rival {
+        let message = format!("RoutePolicy {rival} has the older claim on {kind} {name}");
+        return Err(Failure::stalled("NameConflict", message));
+    }
     let Some(object) = observed.route.as_deref() else {
-        return observed.rival.as_ref().map_or(Ok(Precondition::Absent), |rival| {
-            Err(Failure::stalled(
-                "NameConflict",
-                format!("RoutePolicy {rival} has the older claim on {kind} {name}"),
-            ))
-        });
+        return Ok(Precondition::Absent);
     };
     let meta = &object.meta;
     if meta.deleting {
@@ -125,7 +129,7 @@ fn precondition(policy: &Policy, observed: &Observed) -> Result<Precondition, Fa
             stalled: false,
         });
     }
-    if meta.controller == Some(policy.uid) || meta.adoptable_by.is_some() {
+    if is_of(meta, policy.uid) {
         return Ok(Precondition::UidAndVersion(meta.uid, meta.resource_version));
     }
     Err(Failure::stalled(

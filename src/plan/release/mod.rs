@@ -28,7 +28,7 @@ use crate::plan::conditions;
 pub struct Observed {
     /// The Release's own `RoutePolicy`.
     pub policy: Option<PolicySeen>,
-    /// Every object that the Release owns, and whatever else has the name of an object that it makes.
+    /// Every object that the Release owns or may adopt, and whatever else has the name of an object that it makes.
     pub objects: BTreeMap<(Kind, String), Arc<Object<Body>>>,
     /// The routes that the Release's `RoutePolicy` owns, and those with the application's name.
     pub routes: Vec<StoredRoute>,
@@ -86,10 +86,12 @@ impl Observed {
     }
 
     /// The Deployment of that name, if it is the Release's.
-    pub fn deployment(&self, uid: Uid, name: &str) -> Option<(&Meta, &Deployment)> {
+    pub fn deployment(&self, release: &Release, name: &str) -> Option<(&Meta, &Deployment)> {
         let object = self.object(Kind::Deployment, name)?;
         match &object.body {
-            Body::Deployment(deployment) if object.meta.controller == Some(uid) => Some((&object.meta, deployment)),
+            Body::Deployment(deployment) if object.meta.is_of(release.uid, &release.name) => {
+                Some((&object.meta, deployment))
+            }
             _ => None,
         }
     }

@@ -73,7 +73,7 @@ pub fn decide(release: &Release, observed: &Observed, built: &[Built], now: Date
 
 impl Scene<'_> {
     fn deployment(&self, name: &str) -> Option<(&Meta, &Deployment)> {
-        self.observed.deployment(self.release.uid, name)
+        self.observed.deployment(self.release, name)
     }
 
     fn is_in_spec(&self, name: &str) -> bool {

@@ -20,7 +20,7 @@ pub fn plan(release: &Release, observed: &Observed, unchanged: bool, now: DateTi
     let wanted = wanted(release);
     let mut leaving: BTreeSet<&str> = BTreeSet::new();
     for ((kind, name), object) in &observed.objects {
-        if object.meta.controller != Some(release.uid) || wanted.contains(&(*kind, name.clone())) {
+        if !object.meta.is_of(release.uid, &release.name) || wanted.contains(&(*kind, name.clone())) {
             continue;
         }
         match kind {
@@ -112,7 +112,7 @@ fn remove_version(release: &Release, observed: &Observed, name: &str, plan: &mut
         let Some(object) = observed.object(kind, name) else {
             continue;
         };
-        if object.meta.controller == Some(release.uid) && !object.meta.deleting {
+        if object.meta.is_of(release.uid, &release.name) && !object.meta.deleting {
             plan.removals.push(Removal::new(kind, name, &object.meta));
         }
     }

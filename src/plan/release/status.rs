@@ -298,7 +298,7 @@ fn summary(release: &Release, observed: &Observed, versions: &[VersionStatus], r
 
 fn images(release: &Release, observed: &Observed) -> String {
     let image = |version: &Version| {
-        let live = observed.deployment(release.uid, &version.name);
+        let live = observed.deployment(release, &version.name);
         let live = live.map(|(_, deployment)| deployment.images.join("+"));
         live.or_else(|| version.image.clone()).unwrap_or_default()
     };

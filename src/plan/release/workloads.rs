@@ -79,8 +79,7 @@ pub fn precondition(
         return Ok(Precondition::Absent);
     };
     let meta = &object.meta;
-    let ours = meta.controller == Some(release.uid) || meta.adoptable_by.as_deref() == Some(&release.name);
-    if !ours {
+    if !meta.is_of(release.uid, &release.name) {
         let message = format!("{kind} {name} exists and is not this Release's: delete it, or choose another name");
         return Err(Failure::stalled("NameConflict", message));
     }
@@ -121,7 +120,7 @@ fn push(release: &Release, observed: &Observed, plan: &mut Plan, kind: Kind, nam
 }
 
 fn plan_deployment(release: &Release, observed: &Observed, version: &Version, wanted: Option<i32>, plan: &mut Plan) {
-    let live = observed.deployment(release.uid, &version.name);
+    let live = observed.deployment(release, &version.name);
     let replicas = replicas(version, wanted, live, plan);
     let mut object = objects::deployment(release, version, replicas);
     if let Some(wanted) = wanted {

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::release;
-use crate::support::Test;
 use crate::support::api::Resource;
+use crate::support::{SOON, Test, equal};
 
 /// Everything that a Release of two versions is made of.
 const MADE: [(&str, &str); 9] = [
@@ -103,6 +103,51 @@ fn a_release_that_comes_back_with_other_versions_goes_on_from_what_it_left() {
     test.apply(&release("web", 1));
     test.wait_ready("release/web");
     test.shares_become("web", &[("web-0", 100)]);
+    for kind in ["deployment", "service"] {
+        test.gone(kind, "web-1");
+    }
+    test.gone("configmap", "web-1-weight-config");
+    safety.assert_safe();
+}
+
+#[test]
+fn a_release_that_comes_back_under_other_names_serves_with_what_it_left_until_they_can() {
+    let test = Test::new("adoption and names");
+    wait_for_the_garbage_collector(&test);
+    test.apply(&release("web", 2));
+    test.wait_ready("release/web");
+    let safety = test.watch_safety();
+    test.kubectl(["delete", "release", "web", "--cascade=orphan", "--timeout=60s"]);
+    let mut named: Value = serde_json::from_str(&release("web", 1)).unwrap();
+    named["spec"]["application"]["versions"][0]["metadata"] = json!({ "name": "blue" });
+    test.apply(&named.to_string());
+    test.wait_ready("release/web");
+    test.shares_become("web", &[("blue", 100)]);
+    for name in ["web-0", "web-1"] {
+        test.gone("deployment", name);
+        test.gone("service", name);
+        test.gone("configmap", &format!("{name}-weight-config"));
+    }
+    safety.assert_safe();
+}
+
+#[test]
+fn a_route_that_its_policy_left_is_taken_over_by_the_next_one() {
+    let test = Test::new("route adoption");
+    wait_for_the_garbage_collector(&test);
+    test.apply(&release("web", 2));
+    test.wait_ready("release/web");
+    let before = test.get("virtualservice", "web")["metadata"]["uid"].clone();
+    let safety = test.watch_safety();
+    test.kubectl(["delete", "routepolicy", "web", "--cascade=orphan", "--timeout=60s"]);
+    test.wait_until("the route has the new policy as its owner", SOON, || {
+        let (route, policy) = (test.find("virtualservice", "web"), test.find("routepolicy", "web"));
+        let route = route.ok_or("there is no route")?;
+        let policy = policy.ok_or("there is no policy")?;
+        let got = json!([route["metadata"]["uid"], route["metadata"]["ownerReferences"][0]["uid"]]);
+        equal(got, &json!([before, policy["metadata"]["uid"]]))
+    });
+    test.wait_ready("release/web");
     safety.assert_safe();
 }
 

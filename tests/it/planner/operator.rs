@@ -158,7 +158,7 @@ pub fn observe_release(world: &World) -> release::Observed {
     let children = world
         .seen
         .iter()
-        .filter(|(_, object)| object.meta.controller == Some(release.uid));
+        .filter(|(_, object)| object.meta.is_of(release.uid, &release.name));
     wanted.extend(children.map(|(place, _)| place.clone()));
     let objects = wanted.into_iter().filter_map(|place| {
         let object = world.seen.get(&place)?.clone();
