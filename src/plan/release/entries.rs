@@ -86,6 +86,19 @@ fn entries(release: &Release, observed: &Observed, plan: &Plan) -> Vec<PolicyVer
             });
         }
     }
+    // Before the switch the primary is who it was.
+    let scaled = plan
+        .promotion
+        .as_ref()
+        .filter(|decision| decision.step == PromotionStep::Scale);
+    let first = observed.policy.as_ref().and_then(|policy| policy.spec.versions.first());
+    if let (Some(decision), Some(first)) = (scaled, first)
+        && first.name == decision.source
+        && let Some(index) = entries.iter().position(|entry| entry.name == first.name)
+    {
+        let entry = entries.remove(index);
+        entries.insert(0, entry);
+    }
     entries
 }
 

@@ -9,7 +9,7 @@ use chrono::{DateTime, Duration, Utc};
 
 use super::workloads::Built;
 use super::{Observed, PolicySeen, Scale};
-use crate::api::release::{Promotion, PromotionStep};
+use crate::api::release::{Promotion, PromotionStep, Strategy};
 use crate::api::status::Tristate;
 use crate::model::observed::{Deployment, Meta, ReplicasOwner};
 use crate::model::release::{Release, Version};
@@ -182,9 +182,10 @@ impl Scene<'_> {
     /// goes on doing so.
     fn renamed(&self) -> Option<Decision> {
         let first = self.policy.spec.versions.first()?;
-        let changes = self
+        let changing = self
             .deployment(&self.primary.name)
-            .is_some_and(|(_, one)| *one.template != *self.desired.template);
+            .filter(|(_, one)| *one.template != *self.desired.template);
+        let changes = changing.is_some();
         if first.name == self.primary.name || !changes && self.observed.is_ready(&self.primary.name) {
             return None;
         }
@@ -192,12 +193,17 @@ impl Scene<'_> {
         let stand_in = entries
             .iter()
             .find(|entry| entry.serves_for.as_ref() == Some(&first.name));
-        let able = || stand_in.into_iter().chain([first]);
-        let ready = able().find(|entry| self.observed.is_ready(&entry.name));
+        let candidates = || stand_in.into_iter().chain([first]);
+        let ready = candidates().find(|entry| self.observed.is_ready(&entry.name));
         // With nobody ready the route stays as it is, and so does who answers by it.
-        let acting = ready.or_else(|| able().find(|entry| self.observed.is_routed(&entry.backend.name)))?;
-        if acting.name == self.primary.name || self.is_in_spec(&acting.name) {
+        let acting = ready.or_else(|| candidates().find(|entry| self.observed.is_routed(&entry.backend.name)))?;
+        // Unknown is what it is while it scales up.
+        let able = self.observed.readiness(&acting.name).ready != Tristate::False;
+        if acting.name == self.primary.name || self.is_in_spec(&acting.name) && !(changes && able) {
             return None;
+        }
+        if let Some((_, primary)) = changing.filter(|_| able && acting.name == first.name && self.has_share()) {
+            return self.handing_over(&acting.name, primary);
         }
         let message = format!("{} serves until {} is ready", acting.name, self.primary.name);
         let step = if changes {
@@ -240,7 +246,16 @@ impl Scene<'_> {
         if *primary.template == *self.desired.template {
             return None;
         }
-        let source = self.source(primary)?;
+        self.handing_over(self.source(primary)?, primary)
+    }
+
+    /// Whether the primary has a share that whoever stands in for it takes besides its own.
+    fn has_share(&self) -> bool {
+        self.release.strategy == Strategy::BlueGreen && self.observed.is_routed(&self.primary.name)
+    }
+
+    /// The source gets what it needs to stand in for the primary, and does.
+    fn handing_over(&self, source: &str, primary: &Deployment) -> Option<Decision> {
         let (source_meta, deployment) = self.deployment(source)?;
         if let Some(why) = self.in_place(source, primary, deployment) {
             return Some(self.decision(PromotionStep::InPlace, source, self.in_place_message(Some(why))));

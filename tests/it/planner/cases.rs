@@ -260,3 +260,59 @@ fn a_number_of_replicas_that_is_scaled_unseen_is_not_overwritten() {
     let deployment = world.deployment("web-0").unwrap();
     assert_eq!((deployment.replicas, &*deployment.images), (5, &["web:2".into()][..]));
 }
+
+/// Edits, and lets everybody work until all is as it should be; asserts that this version's template changes while no
+/// route names it.
+fn rolls_out_of_the_route(before: Spec, after: Spec, name: &str) {
+    let mut world = settled(before);
+    let template = |world: &World| world.deployment(name).unwrap().template.clone();
+    let old = template(&world);
+    world.edit(after);
+    let mut served = true;
+    for _ in 0..60 {
+        world.pass(Duration::seconds(1));
+        round(&mut world);
+        if template(&world) != old {
+            break;
+        }
+        let backends = world.route().unwrap().rules.iter().flat_map(|rule| &rule.backends);
+        served = backends.into_iter().any(|one| *one.service == *name);
+    }
+    assert!(template(&world) != old && !served, "{}", world.log.join("\n"));
+    settle(&mut world);
+    checks::end(&world);
+}
+
+#[test]
+fn a_changed_version_that_becomes_the_primary_rolls_while_the_one_before_it_serves() {
+    for strategy in ["blue-green", "canary"] {
+        let [a, b, changed] = [("a", "web:1"), ("b", "web:2"), ("b", "web:3")].map(|(name, image)| named(name, image));
+        rolls_out_of_the_route(
+            spec(strategy, vec![a.clone(), b.clone()]),
+            spec(strategy, vec![changed.clone(), a.clone()]),
+            "b",
+        );
+        rolls_out_of_the_route(spec(strategy, vec![a, b]), spec(strategy, vec![changed]), "b");
+    }
+}
+
+#[test]
+fn the_primary_gets_the_replicas_of_the_version_that_takes_its_place_changed_before_it_serves_for_it() {
+    let three = |image| Version {
+        replicas: Some(3),
+        ..named("b", image)
+    };
+    let a = named("a", "web:1");
+    let before = spec("blue-green", vec![a.clone(), three("web:2")]);
+    let mut world = settled(before.clone());
+    world.edit(spec("blue-green", vec![three("web:3"), a.clone()]));
+    release(&mut world);
+    policy_too(&mut world);
+    assert_eq!(checks::step(&world), Some(PromotionStep::Scale));
+    // It goes on after a crash before the status.
+    world.status.as_mut().unwrap().promotion = None;
+    release(&mut world);
+    assert_eq!(checks::step(&world), Some(PromotionStep::Scale));
+    assert_eq!(world.deployment("a").unwrap().replicas, 3);
+    rolls_out_of_the_route(before, spec("blue-green", vec![three("web:3"), a]), "b");
+}

@@ -153,6 +153,21 @@ fn could_stand_in(world: &World, primary: &str, desired: &Desired) -> bool {
     })
 }
 
+/// Whether another version is the primary so far, and could go on being it.
+fn could_go_on(world: &World, primary: &str) -> bool {
+    let first = world.policy.as_ref().and_then(|policy| policy.spec.versions.first());
+    let Some(first) = first.filter(|first| first.name != primary) else {
+        return false;
+    };
+    let (Some(old), Some(new)) = (seen(world, &first.name), seen(world, primary)) else {
+        return false;
+    };
+    let scaled = [&old, &new]
+        .iter()
+        .any(|one| matches!(one.replicas_owner, ReplicasOwner::Scale | ReplicasOwner::Other));
+    !scaled && old.available >= new.replicas && ready(world, &first.name) == Tristate::True
+}
+
 fn seen(world: &World, name: &str) -> Option<Deployment> {
     match &world.seen.get(&(Kind::Deployment, name.to_owned()))?.body {
         Body::Deployment(deployment) => Some((**deployment).clone()),
@@ -186,7 +201,7 @@ pub fn before_apply(world: &World, plan: &Plan, desired: &Desired) {
         && world
             .routes()
             .any(|route| answers(route).any(|(_, name)| name == desired.name))
-        && could_stand_in(world, &desired.name, desired)
+        && (could_stand_in(world, &desired.name, desired) || could_go_on(world, &desired.name))
     {
         world.fail(&format!("{} rolls while it serves, and another could", desired.name));
     }
