@@ -7,7 +7,7 @@
 
 use chrono::{DateTime, Duration, Utc};
 
-use super::workloads::Built;
+use super::workloads::{Built, was_scaled};
 use super::{Observed, PolicySeen, Scale};
 use crate::api::release::{Promotion, PromotionStep, Strategy};
 use crate::api::status::Tristate;
@@ -137,11 +137,19 @@ impl Scene<'_> {
             ),
         );
         decision.scale = self.capacity(&self.primary.name, deployment, meta, source);
+        if deployment.replicas == 0 && decision.scale.is_none() {
+            decision.message = self.waits_for_replicas(source);
+        }
         if has_failed(meta, deployment) {
             decision.failed = true;
             decision.message = format!("Deployment {name} exceeded its progress deadline; {source} goes on serving");
         }
         decision
+    }
+
+    fn waits_for_replicas(&self, source: &str) -> String {
+        let name = &self.primary.name;
+        format!("Deployment {name} is scaled to zero; {source} serves until it has replicas")
     }
 
     fn switching(&self, source: &str) -> Decision {
@@ -184,7 +192,7 @@ impl Scene<'_> {
         let first = self.policy.spec.versions.first()?;
         let changing = self
             .deployment(&self.primary.name)
-            .filter(|(_, one)| *one.template != *self.desired.template);
+            .filter(|(_, one)| *one.template != *self.desired.template && !self.is_to_have_none(one));
         let changes = changing.is_some();
         if first.name == self.primary.name || !changes && self.observed.is_ready(&self.primary.name) {
             return None;
@@ -227,10 +235,14 @@ impl Scene<'_> {
         if end.is_some_and(|end| end <= self.now) && self.observed.is_ready(&self.primary.name) {
             return None;
         }
-        let message = format!(
-            "waiting for the route to send nobody to {} in place of the primary",
-            before.source
-        );
+        let message = if primary.replicas == 0 {
+            self.waits_for_replicas(&before.source)
+        } else {
+            format!(
+                "waiting for the route to send nobody to {} in place of the primary",
+                before.source
+            )
+        };
         let mut decision = self.decision(PromotionStep::Return, &before.source, message);
         decision.requeue = end.map(|end| end - self.now).filter(|left| *left > Duration::zero());
         Some(decision)
@@ -243,10 +255,16 @@ impl Scene<'_> {
         if let Some((_, source)) = before.and_then(|before| self.deployment(&before.source)) {
             return self.rolling_in_place(meta, primary, source);
         }
-        if *primary.template == *self.desired.template {
+        if *primary.template == *self.desired.template || self.is_to_have_none(primary) {
             return None;
         }
         self.handing_over(self.source(primary)?, primary)
+    }
+
+    /// Whether nobody is to run the primary: there is nothing to roll.
+    fn is_to_have_none(&self, primary: &Deployment) -> bool {
+        let wanted = self.desired.replicas.filter(|wanted| !was_scaled(primary, *wanted));
+        wanted.unwrap_or(primary.replicas) == 0
     }
 
     /// Whether the primary has a share that whoever stands in for it takes besides its own.
@@ -278,7 +296,7 @@ impl Scene<'_> {
     fn rolling_in_place(&self, meta: &Meta, primary: &Deployment, source: &Deployment) -> Option<Decision> {
         let name = &self.before()?.source;
         let is_new = *primary.template == *self.desired.template;
-        if is_new && self.is_rolled_out(meta, primary) {
+        if is_new && (self.is_rolled_out(meta, primary) || self.is_to_have_none(primary)) {
             return None;
         }
         let message = self.in_place_message(self.in_place(name, primary, source));

@@ -143,9 +143,8 @@ fn replicas(
     plan: &mut Plan,
 ) -> Option<i32> {
     let Some((_, deployment)) = live else { return wanted };
-    let scaled = matches!(deployment.replicas_owner, ReplicasOwner::Scale);
     match wanted {
-        Some(wanted) if scaled && deployment.spec_replicas == Some(wanted) => {
+        Some(wanted) if was_scaled(deployment, wanted) => {
             if deployment.replicas != wanted {
                 plan.remarks.push(format!(
                     "Deployment {} was scaled to {} replicas, which stand until the spec's {wanted} changes",
@@ -160,6 +159,11 @@ fn replicas(
         }
         None => None,
     }
+}
+
+/// Whether somebody scaled the Deployment since it got the spec's number.
+pub fn was_scaled(deployment: &Deployment, wanted: i32) -> bool {
+    deployment.replicas_owner == ReplicasOwner::Scale && deployment.spec_replicas == Some(wanted)
 }
 
 /// Ports that the Service keeps for a while: the stored route names them, or requests to them are under way.

@@ -316,3 +316,38 @@ fn the_primary_gets_the_replicas_of_the_version_that_takes_its_place_changed_bef
     assert_eq!(world.deployment("a").unwrap().replicas, 3);
     rolls_out_of_the_route(before, spec("blue-green", vec![three("web:3"), a]), "b");
 }
+
+fn sized(replicas: i32, version: Version) -> Version {
+    Version {
+        replicas: Some(replicas),
+        ..version
+    }
+}
+
+#[test]
+fn a_primary_that_is_to_have_no_replicas_gets_its_template_without_a_promotion() {
+    let none = |image| sized(0, version(image));
+    let mut world = settled(spec("blue-green", vec![none("web:1"), version("web:2")]));
+    world.edit(spec("blue-green", vec![none("web:2"), version("web:1")]));
+    settle(&mut world);
+    assert_eq!(checks::step(&world), None);
+    let images = ["web-0", "web-1"].map(|name| world.deployment(name).unwrap().images[0].clone());
+    assert_eq!(images, ["web:2".into(), "web:1".into()]);
+}
+
+#[test]
+fn a_primary_that_is_scaled_to_zero_while_it_rolls_waits_and_status_says_for_what() {
+    let mut world = settled(spec("canary", vec![version("web:1"), version("web:2")]));
+    edit(&mut world, &Edit::Promote(0));
+    while checks::step(&world) != Some(PromotionStep::Roll) {
+        world.pass(Duration::seconds(1));
+        round(&mut world);
+    }
+    world.scaled_by_user("web-0", 0);
+    settle(&mut world);
+    let ready = world.status.as_ref().unwrap().conditions[0].clone();
+    assert!(ready.message.contains("web-0 is scaled to zero"), "{ready:?}");
+    world.scaled_by_user("web-0", 1);
+    settle(&mut world);
+    checks::end(&world);
+}
