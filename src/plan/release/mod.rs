@@ -14,7 +14,7 @@ use chrono::{DateTime, Duration, Utc};
 
 use super::readiness::{self, Readiness, Seen};
 use super::{Desired, Event, Failure, Removal};
-use crate::api::release::{Promotion, Strategy};
+use crate::api::release::{Promotion, PromotionStep, Strategy};
 use crate::api::route_policy::{PolicyVersion, RoutePolicySpec};
 use crate::api::status::Tristate;
 use crate::api::{ReleaseStatus, RoutePolicyStatus};
@@ -262,12 +262,14 @@ impl Plan {
     }
 
     /// The promotion as status tells it.
-    fn promotion_status(&self, old: Option<&Promotion>, now: DateTime<Utc>) -> Option<Promotion> {
+    fn promotion_status(&self, release: &Release, observed: &Observed, now: DateTime<Utc>) -> Option<Promotion> {
+        let old = observed.status.as_ref().and_then(|status| status.promotion.as_ref());
         if self.stands_still {
             return old.cloned();
         }
         let decision = self.promotion.as_ref()?;
-        let same = old.filter(|old| old.step == decision.step && old.source == decision.source);
+        let begun = decision.step != PromotionStep::Scale || promotion::is_current(release, observed);
+        let same = old.filter(|old| begun && old.step == decision.step && old.source == decision.source);
         let since = same.map_or_else(|| conditions::seconds(now), |old| old.since);
         Some(Promotion {
             step: decision.step,

@@ -384,9 +384,9 @@ impl Scene<'_> {
     }
 
     fn scale_deadline(&self, source: &str, deployment: &Deployment) -> DateTime<Utc> {
-        let begun = self
-            .before()
-            .filter(|before| before.step == PromotionStep::Scale && before.source == source);
+        let begun = self.before().filter(|before| {
+            before.step == PromotionStep::Scale && before.source == source && is_current(self.release, self.observed)
+        });
         let since = begun.map_or(self.now, |before| before.since);
         since + Duration::seconds(i64::from(deployment.progress_deadline_seconds.max(1)))
     }
@@ -423,6 +423,12 @@ impl Scene<'_> {
         }
         scale_to(name, meta, primary, carried)
     }
+}
+
+/// Whether the status is of the spec as it is. After an edit, as the end of a suspension is one, time is counted anew.
+pub(super) fn is_current(release: &Release, observed: &Observed) -> bool {
+    let status = observed.status.as_ref();
+    status.is_some_and(|status| status.observed_generation == release.generation)
 }
 
 /// Whether the rollout of the Deployment as it is has failed.

@@ -28,7 +28,7 @@ pub struct Report {
 pub fn report(release: &Release, observed: &Observed, plan: &Plan, failures: &[Failure], now: DateTime<Utc>) -> Report {
     let old = observed.status.clone().unwrap_or_default();
     let failures: Vec<Failure> = plan.failures.iter().chain(failures).cloned().collect();
-    let promotion = plan.promotion_status(old.promotion.as_ref(), now);
+    let promotion = plan.promotion_status(release, observed, now);
     let policy = observed.policy.as_ref().filter(|_| is_routed(release));
     let behind = is_routed(release) && caught_up(policy).is_none();
     if behind && failures.is_empty() && promotion == old.promotion && !plan.stands_still {

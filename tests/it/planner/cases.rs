@@ -351,3 +351,24 @@ fn a_primary_that_is_scaled_to_zero_while_it_rolls_waits_and_status_says_for_wha
     settle(&mut world);
     checks::end(&world);
 }
+
+#[test]
+fn a_suspension_does_not_use_up_the_time_that_a_source_has_to_get_its_replicas() {
+    let first = spec("blue-green", vec![sized(3, version("web:1")), version("web:2")]);
+    let mut world = settled(first);
+    edit(&mut world, &Edit::Promote(0));
+    release(&mut world);
+    world.pass(Duration::seconds(500));
+    edit(&mut world, &Edit::Suspend);
+    release(&mut world);
+    world.pass(Duration::hours(2));
+    edit(&mut world, &Edit::Suspend);
+    for seconds in [0, 599] {
+        world.pass(Duration::seconds(seconds));
+        operator::release(&mut world, Crash::default());
+        assert_eq!(checks::step(&world), Some(PromotionStep::Scale), "after {seconds} s");
+    }
+    world.pass(Duration::seconds(1));
+    release(&mut world);
+    assert_eq!(checks::step(&world), Some(PromotionStep::InPlace));
+}
