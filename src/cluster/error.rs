@@ -16,6 +16,9 @@ pub enum Error {
     /// A field that cannot be changed would have to be.
     #[error("{0}")]
     ImmutableField(String),
+    /// A `ResourceQuota` leaves no room: it may be raised, and others may make room.
+    #[error("{0}")]
+    QuotaExceeded(String),
     /// RBAC does not allow the request.
     #[error("{message}; needed: {rule}")]
     Forbidden {
@@ -58,6 +61,7 @@ impl Error {
         match self {
             Self::Invalid(_) => "InvalidSpecification",
             Self::ImmutableField(_) => "ImmutableField",
+            Self::QuotaExceeded(_) => "QuotaExceeded",
             Self::Forbidden { .. } => "Forbidden",
             Self::KindMissing(_) => "KindNotFound",
             Self::NamespaceTerminating(_) => "NamespaceTerminating",
@@ -100,6 +104,9 @@ pub fn classify(sent: Sent<'_>, status: &Status, retry_after: Option<Duration>) 
         403 if caused_by("NamespaceTerminating") => Error::NamespaceTerminating(message),
         // Its objects are being deleted with it.
         403 if status.message.contains("custom resource definition is terminating") => Error::KindMissing(message),
+        403 if status.message.contains("exceeded quota: ") => Error::QuotaExceeded(message),
+        // A quota that is new and has not been counted yet.
+        403 if status.message.contains("status unknown for quota: ") => Error::Transient { retry_after, message },
         403 if is_rbac(&status.message) => Error::Forbidden {
             rule: format!("allow {} on {}", sent.verb, sent.resource),
             message,

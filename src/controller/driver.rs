@@ -63,14 +63,17 @@ where
 
 fn settle(queue: &Queue<Key>, backoff: &Mutex<Backoff<Key>>, key: &Key, outcome: Outcome) {
     let mut backoff = backoff.lock().unwrap_or_else(PoisonError::into_inner);
-    match outcome {
-        Outcome::Done(again) => {
-            backoff.succeeded(key);
-            if let Some(after) = again {
-                queue.add_after(key.clone(), after);
-            }
-        }
-        Outcome::Retry(failure) => {
+    let (again, failure) = match outcome {
+        Outcome::Done(again) => (again, None),
+        Outcome::Retry(failure) => (None, Some(failure)),
+        Outcome::Unfinished(again, failure) => (again, Some(failure)),
+    };
+    if let Some(after) = again {
+        queue.add_after(key.clone(), after);
+    }
+    match failure {
+        None => backoff.succeeded(key),
+        Some(failure) => {
             let after = backoff.failed(key.clone(), fastrand::f64());
             tracing::debug!(
                 namespace = &*key.0,

@@ -52,6 +52,18 @@ pub enum Outcome {
     Done(Option<std::time::Duration>),
     /// It was not carried through for this reason: try again, later each time.
     Retry(Failure),
+    /// All that could be done is; look again after that time, if any, and try the rest again, later each time.
+    Unfinished(Option<std::time::Duration>, Failure),
+}
+
+impl Outcome {
+    /// All was carried through but what was refused for this reason, if anything.
+    pub fn of(again: Option<std::time::Duration>, unfinished: Option<Failure>) -> Self {
+        match unfinished {
+            Some(failure) => Self::Unfinished(again, failure),
+            None => Self::Done(again),
+        }
+    }
 }
 
 /// From the durations of plans to those of timers; what is past is due at once.

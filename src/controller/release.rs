@@ -73,6 +73,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
         }
         Err(failure) => Err(failure),
     };
+    let unfinished = written.unfinished();
     let observed = subject.observe(&release, status); // what is stored now
     let report = planner::status::report(&release, &observed, &plan, &written.failures, (context.clock)()); // pure
     subject.tell(&observed, report, written).await; // I/O
@@ -81,13 +82,14 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
             // What is waited for may have happened before we began to wait for it.
             let now = planner::plan(&release, &observed, (context.clock)());
             let goes_on = (&now.failures, &now.removals) != (&plan.failures, &plan.removals);
-            Outcome::Done(if goes_on {
+            let again = if goes_on {
                 Some(Duration::ZERO)
             } else {
                 plan.requeue.map(timer)
-            })
+            };
+            Outcome::of(again, unfinished)
         }
-        Ok(()) => Outcome::Done(plan.requeue.map(timer)),
+        Ok(()) => Outcome::of(plan.requeue.map(timer), unfinished),
         Err(failure) => Outcome::Retry(failure),
     }
 }

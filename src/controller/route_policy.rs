@@ -67,9 +67,10 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
         .collect();
     let report = status::report(&policy, &observed, &plan, &failures, (context.clock)()); // pure
     let requeue = report.requeue;
+    let unfinished = written.unfinished();
     subject.tell(observed.status.as_ref(), report, written).await; // I/O
     match carried_through {
-        Ok(()) => Outcome::Done(requeue.map(timer)),
+        Ok(()) => Outcome::of(requeue.map(timer), unfinished),
         Err(failure) => Outcome::Retry(failure),
     }
 }

@@ -21,6 +21,13 @@ pub struct Written {
     pub lost: Lost,
 }
 
+impl Written {
+    /// What was refused that time may mend.
+    pub fn unfinished(&self) -> Option<Failure> {
+        self.failures.iter().find(|failure| !failure.stalled).cloned()
+    }
+}
+
 impl Context {
     /// Applies an object unless it is in sync; tells whether it is now as it should be, or was refused. `Err`: nothing
     /// more can be done now, try again.
@@ -101,6 +108,8 @@ impl Context {
                 }
                 self.rejections.add(owner, *kind, name, attempt, failure.clone());
             }
+            // Others are written all the same.
+            Error::QuotaExceeded(_) => failure.stalled = false,
             // The watch tells when it is over.
             Error::NamespaceTerminating(_) => {}
             // A kind that goes and comes back quickly is not missed by its watch.

@@ -36,6 +36,24 @@ fn every_refusal_has_its_category() {
         ),
         (
             403,
+            r#"deployments.apps "a" is forbidden: exceeded quota: q, requested: count/deployments.apps=1, used: 1, limited: 1"#,
+            None,
+            "QuotaExceeded",
+        ),
+        (
+            403,
+            r#"deployments.apps "a" is forbidden: status unknown for quota: q, resources: count/deployments.apps"#,
+            None,
+            "Transient",
+        ),
+        (
+            403,
+            r#"deployments.apps "a" is forbidden: failed quota: q: must specify limits.cpu"#,
+            None,
+            "InvalidSpecification",
+        ),
+        (
+            403,
             r#"virtualservices "a" is forbidden: create not allowed while custom resource definition is terminating"#,
             None,
             "KindNotFound",

@@ -1,5 +1,6 @@
 //! What goes wrong is said in status, stalls only what it concerns, and is over when its cause is.
 
 mod kinds;
+mod quota;
 mod specification;
 mod stored;

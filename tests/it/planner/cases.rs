@@ -317,16 +317,16 @@ fn the_primary_gets_the_replicas_of_the_version_that_takes_its_place_changed_bef
     rolls_out_of_the_route(before, spec("blue-green", vec![three("web:3"), a]), "b");
 }
 
-fn sized(replicas: i32, version: Version) -> Version {
+fn sized(replicas: i32, image: &'static str) -> Version {
     Version {
         replicas: Some(replicas),
-        ..version
+        ..version(image)
     }
 }
 
 #[test]
 fn a_primary_that_is_to_have_no_replicas_gets_its_template_without_a_promotion() {
-    let none = |image| sized(0, version(image));
+    let none = |image| sized(0, image);
     let mut world = settled(spec("blue-green", vec![none("web:1"), version("web:2")]));
     world.edit(spec("blue-green", vec![none("web:2"), version("web:1")]));
     settle(&mut world);
@@ -354,7 +354,7 @@ fn a_primary_that_is_scaled_to_zero_while_it_rolls_waits_and_status_says_for_wha
 
 #[test]
 fn a_suspension_does_not_use_up_the_time_that_a_source_has_to_get_its_replicas() {
-    let first = spec("blue-green", vec![sized(3, version("web:1")), version("web:2")]);
+    let first = spec("blue-green", vec![sized(3, "web:1"), version("web:2")]);
     let mut world = settled(first);
     edit(&mut world, &Edit::Promote(0));
     release(&mut world);
