@@ -1,5 +1,7 @@
 //! Reads objects as the API server sends them, and keeps what decisions need.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -145,6 +147,8 @@ fn service(object: &Value) -> serde_json::Result<Service> {
     #[derive(Default, Deserialize)]
     struct Spec {
         #[serde(default, deserialize_with = "or_default")]
+        selector: BTreeMap<Box<str>, Box<str>>,
+        #[serde(default, deserialize_with = "or_default")]
         ports: Vec<Port>,
     }
     #[derive(Deserialize)]
@@ -158,7 +162,10 @@ fn service(object: &Value) -> serde_json::Result<Service> {
         .ports
         .into_iter()
         .map(|Port { name, port }| ServicePort { name, port });
-    Ok(Service { ports: ports.collect() })
+    Ok(Service {
+        selector: spec.selector,
+        ports: ports.collect(),
+    })
 }
 
 fn weight_config(object: &Value) -> WeightConfig {

@@ -2,6 +2,7 @@
 //!
 //! `cluster` fills these from watch events and from the answers to its own writes; `plan` reads them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::api::route_policy::{RoutePolicySpec, RoutePolicyStatus};
@@ -137,6 +138,8 @@ pub struct Deployment {
 /// A Service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Service {
+    /// The labels of the pods that it selects.
+    pub selector: BTreeMap<Box<str>, Box<str>>,
     /// The ports.
     pub ports: Box<[ServicePort]>,
 }

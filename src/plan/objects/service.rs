@@ -24,6 +24,19 @@ pub fn service(release: &Release, version: &Version, extra_ports: &[i32]) -> Val
     object(Kind::Service, &metadata, Some(spec.into()))
 }
 
+/// Makes the Service select the pods of its Deployment by the labels that no roll changes: those of before and those of
+/// after it.
+pub fn select_all(service: &mut Value, version: &Version) {
+    let deployment = deployment::merged_spec(version);
+    let labels = deployment
+        .get("selector")
+        .and_then(|selector| selector.get("matchLabels"));
+    let labels = labels.filter(|labels| labels.as_object().is_some_and(|labels| !labels.is_empty()));
+    if let (Some(labels), Some(selector)) = (labels, service.pointer_mut("/spec/selector")) {
+        selector.clone_from(labels);
+    }
+}
+
 /// The port of the Service that requests are sent to: the one called `http`, else the first.
 pub fn backend_port(version: &Version) -> i32 {
     main_port(&merged_spec(version))

@@ -7,7 +7,7 @@
 
 use chrono::{DateTime, Duration, Utc};
 
-use super::workloads::{Built, was_scaled};
+use super::workloads::{Built, is_rolled_out, was_scaled};
 use super::{Observed, PolicySeen, Scale};
 use crate::api::release::{Promotion, PromotionStep, Strategy};
 use crate::api::status::Tristate;
@@ -393,11 +393,7 @@ impl Scene<'_> {
 
     /// Whether every pod runs the template and can serve.
     fn is_rolled_out(&self, meta: &Meta, deployment: &Deployment) -> bool {
-        deployment.observed_generation >= meta.generation
-            && deployment.updated == deployment.total
-            && deployment.available == deployment.total
-            && deployment.total == deployment.replicas
-            && self.observed.is_ready(&self.primary.name)
+        is_rolled_out(meta, deployment) && self.observed.is_ready(&self.primary.name)
     }
 
     /// Whether the primary can carry what the source carries; a number that the spec or somebody else sets is enough.

@@ -1,7 +1,7 @@
 //! Deployments, Services and weight `ConfigMap`s: built once, held while a promotion needs them as they are.
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Observed, Plan, is_routed};
 use crate::api::annotations;
@@ -55,7 +55,10 @@ pub fn plan(release: &Release, observed: &Observed, built: &[Built], now: DateTi
             let replicas = built.get(index).and_then(|built| built.replicas);
             plan_deployment(release, observed, version, replicas, plan);
             let extra = extra_ports(release, observed, version, now, plan);
-            let service = objects::service(release, version, &extra);
+            let mut service = objects::service(release, version, &extra);
+            if is_between_selectors(release, observed, version, &service) {
+                objects::select_all(&mut service, version);
+            }
             push(release, observed, plan, Kind::Service, &version.name, service);
         }
         if objects::weight_config_needed(release, index) && (!held || promotion_ends(observed, plan)) {
@@ -159,6 +162,26 @@ fn replicas(
         }
         None => None,
     }
+}
+
+/// Whether the Service is to select other labels than it does, and not all pods have the new ones yet.
+fn is_between_selectors(release: &Release, observed: &Observed, version: &Version, wanted: &Value) -> bool {
+    let (Some(live), Some((meta, deployment))) = (
+        observed.service(&version.name),
+        observed.deployment(release, &version.name),
+    ) else {
+        return false;
+    };
+    let rolled_out = *deployment.template == *objects::template_digest(version) && is_rolled_out(meta, deployment);
+    !rolled_out && wanted.pointer("/spec/selector") != Some(&json!(live.selector))
+}
+
+/// Whether every pod runs the template as it is, and is available.
+pub fn is_rolled_out(meta: &Meta, deployment: &Deployment) -> bool {
+    deployment.observed_generation >= meta.generation
+        && deployment.updated == deployment.total
+        && deployment.available == deployment.total
+        && deployment.total == deployment.replicas
 }
 
 /// Whether somebody scaled the Deployment since it got the spec's number.

@@ -3,7 +3,7 @@
 use chrono::Duration;
 use iter8::api::release::PromotionStep;
 use iter8::model::kind::Kind;
-use iter8::model::observed::{Meta, Uid};
+use iter8::model::observed::{Body, Meta, Uid};
 use iter8::model::release::Specification;
 use iter8::plan::{policy, routes};
 use serde_json::json;
@@ -371,4 +371,46 @@ fn a_suspension_does_not_use_up_the_time_that_a_source_has_to_get_its_replicas()
     world.pass(Duration::seconds(1));
     release(&mut world);
     assert_eq!(checks::step(&world), Some(PromotionStep::InPlace));
+}
+
+/// Gives the pods of the first version this label, and makes its Service select it.
+fn label(world: &mut World, track: &str) {
+    let specification = |spec: serde_json::Value| {
+        Some(Specification {
+            spec: spec.as_object().unwrap().clone(),
+            ..Specification::default()
+        })
+    };
+    let first = &mut world.release.versions[0];
+    first.service_specification = specification(json!({ "selector": { "track": track } }));
+    let template = json!({ "metadata": { "labels": { "track": track } } });
+    first.deployment_specification = specification(json!({ "template": template }));
+    world.release.generation += 1;
+}
+
+#[test]
+fn a_service_selects_the_pods_of_before_and_after_while_their_labels_change() {
+    let mut world = World::new(spec("blue-green", vec![sized(3, "web:1")])).unwrap();
+    label(&mut world, "old");
+    settle(&mut world);
+    label(&mut world, "new");
+    let selector = |world: &World| match &world.stored[&(Kind::Service, "web-0".to_owned())].object.body {
+        Body::Service(service) => json!(service.selector),
+        other => panic!("{other:?}"),
+    };
+    let mut seen = vec![selector(&world)];
+    for _ in 0..20 {
+        release(&mut world);
+        let now = selector(&world);
+        if seen.last() != Some(&now) {
+            seen.push(now);
+        }
+        let live = world.deployment("web-0").unwrap();
+        let rolled = live.updated == 3 && live.total == 3 && live.observed_generation > 1;
+        assert!(rolled || seen.len() < 3, "{}", world.log.join("\n"));
+        world.roll("web-0");
+        world.sync();
+    }
+    let app = |track: &str| json!({ "app": "web-0", "track": track });
+    assert_eq!(seen, [app("old"), json!({ "app": "web-0" }), app("new")]);
 }

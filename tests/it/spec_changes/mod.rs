@@ -2,6 +2,7 @@
 
 mod ports;
 mod replicas;
+mod selectors;
 mod versions;
 
 use std::collections::BTreeSet;

@@ -27,7 +27,7 @@ pub static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Plural, names and `apiVersion` of the kinds that tests read.
-const KINDS: [(&str, &[&str], &str); 17] = [
+const KINDS: [(&str, &[&str], &str); 18] = [
     ("releases", &["release", "rel"], "iter8.tools/v1alpha1"),
     ("routepolicies", &["routepolicy", "rp"], "iter8.tools/v1alpha1"),
     ("virtualservices", &["virtualservice", "vs"], "networking.istio.io/v1"),
@@ -40,6 +40,7 @@ const KINDS: [(&str, &[&str], &str); 17] = [
     ("configmaps", &["configmap", "cm"], "v1"),
     ("pods", &["pod"], "v1"),
     ("namespaces", &["namespace", "ns"], "v1"),
+    ("resourcequotas", &["resourcequota", "quota"], "v1"),
     ("events", &["event"], "events.k8s.io/v1"),
     ("horizontalpodautoscalers", &["hpa"], "autoscaling/v2"),
     ("customresourcedefinitions", &["crd"], "apiextensions.k8s.io/v1"),
