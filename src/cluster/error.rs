@@ -72,11 +72,6 @@ impl Error {
             Self::NotLeader => "NotLeader",
         }
     }
-
-    /// Whether the same request may succeed later without an edit: to be repeated with backoff.
-    pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Transient { .. } | Self::Timeout(_))
-    }
 }
 
 /// What was sent: for the rule that would allow it.

@@ -8,6 +8,7 @@ pub mod backoff;
 pub mod driver;
 pub mod index;
 pub mod operator;
+pub mod owner;
 pub mod queue;
 pub mod rejections;
 pub mod release;

@@ -4,22 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::writes::{Written, transient};
+use super::owner::Owner;
+use super::writes::{Written, is_outdated, transient};
 use super::{Context, Key, Outcome, timer};
 use crate::api::ReleaseStatus;
-use crate::api::managers;
 use crate::api::release::Strategy;
 use crate::cluster::KindState;
-use crate::cluster::events::About;
 use crate::model::kind::{Kind, KindRef};
 use crate::model::observed::{Body, Object, Raw};
 use crate::model::release::Release;
 use crate::model::{FieldError, names, validate};
 use crate::plan::release::{Observed, Plan, PolicySeen};
-use crate::plan::{Event, Failure, release as planner};
-
-/// When an owner that is being deleted is looked at again, if its watch did not tell by then.
-pub const GONE_SOON: Duration = Duration::from_secs(1);
+use crate::plan::{Failure, release as planner};
 
 /// The kinds that a Release is made of.
 const KINDS: [Kind; 5] = [
@@ -45,6 +41,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
         context: &context,
         key: &key,
         object: &object,
+        owner: Owner::release(&context, &key, &object),
     };
     let (release, status) = match subject.validated() {
         Ok(valid) => valid,
@@ -53,15 +50,12 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
     if let Some(failure) = context.unusable(&KINDS) {
         return subject.reject(&failure, status.as_ref()).await;
     }
-    let mut observed = subject.observe(&release, status.clone()); // reads the store
+    let made_before = status
+        .as_ref()
+        .is_some_and(|status| status.observed_generation == object.meta.generation);
+    let mut written = Written::new(lost, made_before);
+    let mut observed = subject.observe(&release, status); // reads the store
     let mut plan = planner::plan(&release, &observed, (context.clock)()); // pure
-    if !subject.is_alive(&observed, &plan).await {
-        return Outcome::Done(Some(GONE_SOON));
-    }
-    let mut written = Written {
-        lost,
-        ..Written::default()
-    };
     let carried_through = match subject.write_versions(&plan.objects, &mut written).await {
         Ok(refused) => {
             if !refused.is_empty() {
@@ -73,25 +67,9 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
         }
         Err(failure) => Err(failure),
     };
-    let unfinished = written.unfinished();
-    let observed = subject.observe(&release, status); // what is stored now
-    let report = planner::status::report(&release, &observed, &plan, &written.failures, (context.clock)()); // pure
-    subject.tell(&observed, report, written).await; // I/O
-    match carried_through {
-        Ok(()) if waits(&plan) => {
-            // What is waited for may have happened before we began to wait for it.
-            let now = planner::plan(&release, &observed, (context.clock)());
-            let goes_on = (&now.failures, &now.removals) != (&plan.failures, &plan.removals);
-            let again = if goes_on {
-                Some(Duration::ZERO)
-            } else {
-                plan.requeue.map(timer)
-            };
-            Outcome::of(again, unfinished)
-        }
-        Ok(()) => Outcome::of(plan.requeue.map(timer), unfinished),
-        Err(failure) => Outcome::Retry(failure),
-    }
+    subject
+        .conclude(&release, observed, &plan, &written, carried_through)
+        .await
 }
 
 /// Whether the plan waits for a name to become free, or for a route to go.
@@ -105,6 +83,7 @@ struct Subject<'a> {
     context: &'a Context,
     key: &'a Key,
     object: &'a Object<Body>,
+    owner: Owner<'a>,
 }
 
 /// Why it cannot be planned, and the status as it is stored.
@@ -123,32 +102,48 @@ impl Subject<'_> {
             Ok(spec) => spec,
             Err(error) => return Err(Box::new((invalid(&error.to_string()), status))),
         };
-        let info = validate::ObjectInfo {
-            name: self.key.1.to_string(),
-            namespace: self.key.0.to_string(),
-            uid: self.object.meta.uid,
-            generation: self.object.meta.generation,
-        };
-        match validate::release(&info, &spec) {
+        match validate::release(&self.owner.info(), &spec) {
             Ok(release) => Ok((release, status)),
             Err(errors) => Err(Box::new((rejection(&errors), status))),
         }
     }
 
-    /// Whether the Release is still there, asked of the API server if objects are missing that were made before, or lost
-    /// their owner reference: each kind has a watch of its own, so what the garbage collector does to the dependants of a
-    /// deleted Release may be seen before its deletion.
-    async fn is_alive(&self, observed: &Observed, plan: &Plan) -> bool {
-        let generation = self.object.meta.generation;
-        let orphaned = |object: &Arc<Object<Body>>| object.meta.adoptable_by.as_deref() == Some(&*self.key.1);
-        let doubtful = |status: &&ReleaseStatus| {
-            (status.observed_generation == generation && plan.objects.are_missing())
-                || (status.observed_generation > 0 && observed.objects.values().any(orphaned))
+    /// Reports what is stored now, and says when to look again.
+    async fn conclude(
+        &self,
+        release: &Release,
+        before: Observed,
+        plan: &Plan,
+        written: &Written,
+        carried_through: Result<(), Failure>,
+    ) -> Outcome {
+        self.owner.publish(&written.events);
+        let failure = carried_through.err();
+        if let Some(failure) = failure.as_ref().filter(|failure| is_outdated(failure)) {
+            return Outcome::Retry(failure.clone());
+        }
+        let observed = Observed {
+            refused: before.refused,
+            ..self.observe(release, before.status)
         };
-        let status = observed.status.as_ref().filter(doubtful);
-        self.context
-            .is_alive(Kind::Release, self.key, self.object, status, managers::RELEASE)
-            .await
+        let clock = self.context.clock;
+        let failures: Vec<Failure> = written.failures.iter().chain(&failure).cloned().collect();
+        let report = planner::status::report(release, &observed, plan, &failures, clock()); // pure
+        let told = self
+            .owner
+            .tell(observed.status.as_ref(), report.status.as_ref(), &report.events); // I/O
+        if let Some(failure) = told.await.err().or(failure) {
+            return Outcome::Retry(failure);
+        }
+        let mut again = plan.requeue.map(timer);
+        if waits(plan) {
+            // What is waited for may have happened before we began to wait for it.
+            let now = planner::plan(release, &observed, clock()); // pure
+            if (&now.failures, &now.removals) != (&plan.failures, &plan.removals) {
+                again = Some(Duration::ZERO);
+            }
+        }
+        Outcome::of(again, written.unfinished())
     }
 
     /// Reads the store: every child, what an earlier Release of that name left, and whatever has the name of an object that is to be made.
@@ -218,12 +213,12 @@ impl Subject<'_> {
         } = objects;
         let mut refused = BTreeSet::new();
         for desired in deployments.iter().chain(services) {
-            if !refused.contains(&desired.name) && !self.context.write(self.key, desired, written).await? {
+            if !refused.contains(&desired.name) && !self.context.write(&self.owner, desired, written).await? {
                 refused.insert(desired.name.clone());
             }
         }
         for desired in weight_configs {
-            self.context.write(self.key, desired, written).await?;
+            self.context.write(&self.owner, desired, written).await?;
         }
         Ok(refused)
     }
@@ -244,13 +239,11 @@ impl Subject<'_> {
                 .await;
             result.map_err(|error| transient(&error, &format!("replicas of Deployment {deployment}")))?;
         }
-        // A version whose objects are somebody else's must not be routed to.
-        let conflict = written.failures.iter().any(|failure| failure.reason == "NameConflict");
-        if let Some(policy) = plan.objects.policy.as_ref().filter(|_| !conflict) {
-            self.context.write(self.key, policy, written).await?;
+        if let Some(policy) = &plan.objects.policy {
+            self.context.write(&self.owner, policy, written).await?;
         }
         for removal in &plan.removals {
-            self.context.remove(self.key, removal).await?;
+            self.context.remove(&self.key.0, removal).await?;
         }
         self.wait_for_names(release, plan, written);
         Ok(())
@@ -286,39 +279,11 @@ impl Subject<'_> {
         }
     }
 
-    async fn reject(&self, failure: &Failure, status: Option<&ReleaseStatus>) -> Outcome {
-        let report = planner::status::rejected(self.object.meta.generation, status, failure, (self.context.clock)());
-        let observed = Observed {
-            status: status.cloned(),
-            ..Observed::default()
-        };
-        self.tell(&observed, report, Written::default()).await;
-        Outcome::Done(None)
-    }
-
-    /// Writes the status if it changed, then publishes what changed.
-    async fn tell(&self, observed: &Observed, report: planner::status::Report, written: Written) {
-        let mut events = written.events;
-        events.extend(report.events);
-        if let Some(status) = report.status.filter(|status| observed.status.as_ref() != Some(status)) {
-            let sent = self
-                .context
-                .write_status(Kind::Release, self.key, self.object, &status, managers::RELEASE)
-                .await;
-            if let Err(event) = sent {
-                events.push(event);
-            }
-        }
-        self.context.publish(&self.about(), &events);
-    }
-
-    fn about(&self) -> About {
-        About {
-            kind: Kind::Release,
-            namespace: self.key.0.to_string(),
-            name: self.key.1.to_string(),
-            uid: self.object.meta.uid,
-        }
+    async fn reject(&self, failure: &Failure, old: Option<&ReleaseStatus>) -> Outcome {
+        let clock = self.context.clock;
+        let report = planner::status::rejected(self.object.meta.generation, old, failure, clock());
+        let told = self.owner.tell(old, report.status.as_ref(), &report.events);
+        told.await.map_or_else(Outcome::Retry, |()| Outcome::Done(None))
     }
 }
 
@@ -375,56 +340,6 @@ impl Context {
                 "Forbidden",
                 format!("the operator may not watch {kind}: {rule}"),
             )),
-        }
-    }
-
-    /// Whether an owner is still there, by the answer to an apply of its status as it is; `status`: `None` if that is not
-    /// in doubt.
-    pub async fn is_alive<S: serde::Serialize>(
-        &self,
-        kind: Kind,
-        key: &Key,
-        object: &Object<Body>,
-        status: Option<&S>,
-        manager: &str,
-    ) -> bool {
-        let Some(status) = status else { return true };
-        let sent = self.write_status(kind, key, object, status, manager).await;
-        let now = self.store.get(&KindRef::Known(kind), &key.0, &key.1);
-        sent.is_ok() && now.is_some_and(|now| !now.meta.deleting && now.meta.uid == object.meta.uid)
-    }
-
-    /// Writes a status. A refused one is not retried: it becomes an Event.
-    pub async fn write_status<S: serde::Serialize>(
-        &self,
-        kind: Kind,
-        key: &Key,
-        object: &Object<Body>,
-        status: &S,
-        manager: &str,
-    ) -> Result<(), Event> {
-        let refused = |why: String| Event::warning("StatusNotWritten", why);
-        let status = serde_json::to_value(status).map_err(|error| refused(error.to_string()))?;
-        let sent = self
-            .writer
-            .apply_status(kind, &key.0, &key.1, object.meta.uid, &status, manager)
-            .await;
-        match sent {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                tracing::warn!(namespace = &*key.0, %kind, name = &*key.1, "status: {error}");
-                Err(refused(error.to_string()))
-            }
-        }
-    }
-
-    /// Publishes Events about an object, and logs them.
-    pub fn publish(&self, about: &About, events: &[Event]) {
-        for event in events {
-            tracing::info!(
-                namespace = about.namespace, kind = %about.kind, name = about.name, reason = event.reason, "{}", event.note
-            );
-            self.events.publish(about, event.warning, &event.reason, &event.note);
         }
     }
 }

@@ -4,20 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 
 use super::index::References;
-use super::release::{GONE_SOON, invalid, rejection};
-use super::writes::Written;
+use super::owner::Owner;
+use super::release::{invalid, rejection};
+use super::writes::{Written, is_outdated};
 use super::{Context, Key, Outcome, timer};
 use crate::api::RoutePolicyStatus;
-use crate::api::managers;
 use crate::cluster::KindState;
-use crate::cluster::events::About;
 use crate::model::kind::{Kind, KindRef};
 use crate::model::observed::{Body, Object};
 use crate::model::policy::Policy;
 use crate::model::validate;
 use crate::plan::policy::{Observed, Plan, status, target_kind};
 use crate::plan::readiness::{self, Seen};
-use crate::plan::{Desired, Failure, conditions, policy as planner, routes};
+use crate::plan::{Failure, conditions, policy as planner, routes};
 
 /// Brings one `RoutePolicy`'s route to what it should be.
 pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
@@ -34,6 +33,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
         context: &context,
         key: &key,
         object: &object,
+        owner: Owner::route_policy(&context, &key, &object),
     };
     let (policy, status) = match subject.validated() {
         Ok(valid) => valid,
@@ -43,36 +43,14 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
     if !subject.resources_known(&policy) {
         return Outcome::Done(None);
     }
-    let observed = subject.observe(&policy, status.clone()); // reads the store
+    let made_before = status.as_ref().is_some_and(|status| status.route.is_some());
+    let observed = subject.observe(&policy, status); // reads the store
     let plan = planner::plan(&policy, &observed, routes::render); // pure
-    if !subject.is_alive(&observed, &plan).await {
-        return Outcome::Done(Some(GONE_SOON));
-    }
-    let mut written = Written {
-        lost,
-        ..Written::default()
-    };
+    let mut written = Written::new(lost, made_before);
     let carried_through = subject.carry_out(&plan, &mut written).await; // I/O
-    // What is stored now; of the versions, what the route was planned from: else one that became ready since would be
-    // reported as ready beside a route that lacks it.
-    let observed = Observed {
-        readiness: observed.readiness,
-        ..subject.observe(&policy, status)
-    };
-    let failures: Vec<Failure> = written
-        .failures
-        .iter()
-        .chain(carried_through.as_ref().err())
-        .cloned()
-        .collect();
-    let report = status::report(&policy, &observed, &plan, &failures, (context.clock)()); // pure
-    let requeue = report.requeue;
-    let unfinished = written.unfinished();
-    subject.tell(observed.status.as_ref(), report, written).await; // I/O
-    match carried_through {
-        Ok(()) => Outcome::of(requeue.map(timer), unfinished),
-        Err(failure) => Outcome::Retry(failure),
-    }
+    subject
+        .conclude(&policy, observed, &plan, &written, carried_through)
+        .await
 }
 
 /// The `RoutePolicy` at hand.
@@ -80,6 +58,7 @@ struct Subject<'a> {
     context: &'a Context,
     key: &'a Key,
     object: &'a Object<Body>,
+    owner: Owner<'a>,
 }
 
 /// Why it cannot be planned, and the status as it is stored.
@@ -98,31 +77,41 @@ impl Subject<'_> {
             Ok(spec) => spec,
             Err(error) => return Err(Box::new((invalid(&error.to_string()), status))),
         };
-        let info = validate::ObjectInfo {
-            name: self.key.1.to_string(),
-            namespace: self.key.0.to_string(),
-            uid: self.object.meta.uid,
-            generation: self.object.meta.generation,
-        };
-        match validate::policy(&info, &spec) {
+        match validate::policy(&self.owner.info(), &spec) {
             Ok(policy) => Ok((policy, status)),
             Err(errors) => Err(Box::new((rejection(&errors), status))),
         }
     }
 
-    /// Whether the policy is still there, asked of the API server if its route is missing and was there before, or lost
-    /// its owner reference: each kind has a watch of its own, so what the garbage collector does to the route of a deleted
-    /// policy may be seen before its deletion.
-    async fn is_alive(&self, observed: &Observed, plan: &Plan) -> bool {
-        let missing = plan.route.as_ref().is_some_and(Desired::is_missing);
-        let orphaned = observed.route.as_ref().is_some_and(|route| route.meta.is_orphan());
-        let doubtful = |status: &&RoutePolicyStatus| {
-            (missing && status.route.is_some()) || (orphaned && status.observed_generation > 0)
+    /// Reports what is stored now, and says when to look again.
+    async fn conclude(
+        &self,
+        policy: &Policy,
+        before: Observed,
+        plan: &Plan,
+        written: &Written,
+        carried_through: Result<(), Failure>,
+    ) -> Outcome {
+        self.owner.publish(&written.events);
+        let failure = carried_through.err();
+        if let Some(failure) = failure.as_ref().filter(|failure| is_outdated(failure)) {
+            return Outcome::Retry(failure.clone());
+        }
+        // Of the versions, what the route was planned from: else one that became ready since would be reported as ready
+        // beside a route that lacks it.
+        let observed = Observed {
+            readiness: before.readiness,
+            ..self.observe(policy, before.status)
         };
-        let status = observed.status.as_ref().filter(doubtful);
-        self.context
-            .is_alive(Kind::RoutePolicy, self.key, self.object, status, managers::ROUTE_POLICY)
-            .await
+        let failures: Vec<Failure> = written.failures.iter().chain(&failure).cloned().collect();
+        let report = status::report(policy, &observed, plan, &failures, (self.context.clock)()); // pure
+        let told = self
+            .owner
+            .tell(observed.status.as_ref(), Some(&report.status), &report.events); // I/O
+        match told.await.err().or(failure) {
+            Some(failure) => Outcome::Retry(failure),
+            None => Outcome::of(report.requeue.map(timer), written.unfinished()),
+        }
     }
 
     /// Whether the first lists of all kinds that the policy names are in.
@@ -229,10 +218,10 @@ impl Subject<'_> {
 
     async fn carry_out(&self, plan: &Plan, written: &mut Written) -> Result<(), Failure> {
         if let Some(route) = &plan.route {
-            self.context.write(self.key, route, written).await?;
+            self.context.write(&self.owner, route, written).await?;
         }
         for removal in &plan.removals {
-            self.context.remove(self.key, removal).await?;
+            self.context.remove(&self.key.0, removal).await?;
         }
         Ok(())
     }
@@ -248,37 +237,8 @@ impl Subject<'_> {
             conditions,
             ..before
         };
-        let report = status::Report {
-            status,
-            events,
-            requeue: None,
-        };
-        self.tell(old.as_ref(), report, Written::default()).await;
-        Outcome::Done(None)
-    }
-
-    /// Writes the status if it changed, then publishes what changed.
-    async fn tell(&self, old: Option<&RoutePolicyStatus>, report: status::Report, written: Written) {
-        let mut events = written.events;
-        events.extend(report.events);
-        if old != Some(&report.status) {
-            let manager = managers::ROUTE_POLICY;
-            let kind = Kind::RoutePolicy;
-            let sent = self
-                .context
-                .write_status(kind, self.key, self.object, &report.status, manager)
-                .await;
-            if let Err(event) = sent {
-                events.push(event);
-            }
-        }
-        let about = About {
-            kind: Kind::RoutePolicy,
-            namespace: self.key.0.to_string(),
-            name: self.key.1.to_string(),
-            uid: self.object.meta.uid,
-        };
-        self.context.publish(&about, &events);
+        let told = self.owner.tell(old.as_ref(), Some(&status), &events);
+        told.await.map_or_else(Outcome::Retry, |()| Outcome::Done(None))
     }
 }
 

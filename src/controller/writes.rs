@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::Context;
 use super::index::Lost;
+use super::owner::Owner;
 use super::rejections::Attempt;
-use super::{Context, Key};
 use crate::cluster::Error;
 use crate::model::kind::KindRef;
 use crate::model::ownership;
@@ -19,9 +20,22 @@ pub struct Written {
     pub events: Vec<Event>,
     /// Objects that were deleted since the last reconcile: one that is made again is worth an Event.
     pub lost: Lost,
+    /// Whether all was made before: what is missing was deleted, perhaps with its owner.
+    made_before: bool,
+    /// Whether the owner is known to exist still, since the writes were planned.
+    alive: bool,
 }
 
 impl Written {
+    /// Of a reconcile that begins.
+    pub fn new(lost: Lost, made_before: bool) -> Self {
+        Self {
+            lost,
+            made_before,
+            ..Self::default()
+        }
+    }
+
     /// What was refused that time may mend.
     pub fn unfinished(&self) -> Option<Failure> {
         self.failures.iter().find(|failure| !failure.stalled).cloned()
@@ -31,23 +45,24 @@ impl Written {
 impl Context {
     /// Applies an object unless it is in sync; tells whether it is now as it should be, or was refused. `Err`: nothing
     /// more can be done now, try again.
-    pub async fn write(&self, owner: &Key, desired: &Desired, written: &mut Written) -> Result<bool, Failure> {
+    pub async fn write(&self, owner: &Owner<'_>, desired: &Desired, written: &mut Written) -> Result<bool, Failure> {
         let Desired {
             kind,
             name,
             object,
             precondition,
         } = desired;
-        let namespace = &*owner.0;
+        let namespace = &*owner.key.0;
         let digest = ownership::digest_of_desired(object);
         if self.store.in_sync(*kind, namespace, name, digest) {
             return Ok(true);
         }
         let attempt = self.attempt(desired, namespace, digest);
-        if let Some(failure) = self.rejections.find(owner, *kind, name, attempt) {
+        if let Some(failure) = self.rejections.find(owner.key, *kind, name, attempt) {
             written.failures.push(failure);
             return Ok(false);
         }
+        self.ask_for_owner(owner, desired, written).await?;
         let drift = self.store.is_drift(*kind, namespace, name, digest);
         let apply = || {
             self.writer
@@ -63,7 +78,7 @@ impl Context {
         }
         match applied {
             Ok(applied) => {
-                self.rejections.remove(owner, *kind, name);
+                self.rejections.remove(owner.key, *kind, name);
                 if applied.changed || applied.created {
                     tracing::info!(namespace, %kind, name, created = applied.created, "applied");
                 }
@@ -81,6 +96,25 @@ impl Context {
         }
     }
 
+    /// Asks whether the owner still exists before what was deleted is made anew, or what has no owner any more gets its
+    /// reference: each kind has a watch of its own, so what the garbage collector does to the dependants of a deleted owner
+    /// may be seen before its deletion. What is missing was so when the writes were planned: one answer does for all.
+    async fn ask_for_owner(&self, owner: &Owner<'_>, desired: &Desired, written: &mut Written) -> Result<(), Failure> {
+        let Desired { kind, name, .. } = desired;
+        let live = self.store.get(&KindRef::Known(*kind), &owner.key.0, name);
+        let orphaned = live.is_some_and(|live| live.meta.is_orphan());
+        let missing = desired.is_missing() && written.made_before && !written.alive;
+        if !orphaned && !missing {
+            return Ok(());
+        }
+        written.alive = owner.is_alive().await?;
+        if written.alive {
+            return Ok(());
+        }
+        let gone = Error::Gone(format!("{} is not there any more", owner.key.1));
+        Err(transient(&gone, &format!("{kind} {name}")))
+    }
+
     /// What a refusal depends on: what is wanted, and the object as it is (its uid and generation).
     fn attempt(&self, desired: &Desired, namespace: &str, digest: u64) -> Attempt {
         let live = self.store.get(&KindRef::Known(desired.kind), namespace, &desired.name);
@@ -92,7 +126,7 @@ impl Context {
 
     fn refused(
         &self,
-        owner: &Key,
+        owner: &Owner<'_>,
         desired: &Desired,
         attempt: Attempt,
         error: &Error,
@@ -100,23 +134,20 @@ impl Context {
     ) -> Result<(), Failure> {
         let Desired { kind, name, .. } = desired;
         let mut failure = Failure::stalled(error.category(), format!("{kind} {name}: {error}"));
-        tracing::warn!(namespace = &*owner.0, %kind, name, reason = error.category(), "{error}");
+        tracing::warn!(namespace = &*owner.key.0, %kind, name, reason = error.category(), "{error}");
         match error {
             Error::Invalid(_) | Error::ImmutableField(_) => {
                 if let Error::ImmutableField(_) = error {
                     failure.message.push_str("; give the version a new name");
                 }
-                self.rejections.add(owner, *kind, name, attempt, failure.clone());
+                self.rejections.add(owner.key, *kind, name, attempt, failure.clone());
             }
             // Others are written all the same.
             Error::QuotaExceeded(_) => failure.stalled = false,
             // The watch tells when it is over.
             Error::NamespaceTerminating(_) => {}
             // A kind that goes and comes back quickly is not missed by its watch.
-            Error::Forbidden { .. } | Error::KindMissing(_) => {
-                written.failures.push(failure.clone());
-                return Err(failure);
-            }
+            Error::Forbidden { .. } | Error::KindMissing(_) => return Err(failure),
             Error::Conflict(_) | Error::Gone(_) | Error::Transient { .. } | Error::Timeout(_) | Error::NotLeader => {
                 failure.stalled = false;
                 return Err(failure);
@@ -127,17 +158,20 @@ impl Context {
     }
 
     /// Deletes an object. `Err`: try again.
-    pub async fn remove(&self, owner: &Key, removal: &Removal) -> Result<(), Failure> {
+    pub async fn remove(&self, namespace: &str, removal: &Removal) -> Result<(), Failure> {
         let Removal {
             kind,
             name,
             uid,
             resource_version,
         } = removal;
-        let result = self.writer.delete(*kind, &owner.0, name, *uid, *resource_version).await;
+        let result = self
+            .writer
+            .delete(*kind, namespace, name, *uid, *resource_version)
+            .await;
         match result {
             Ok(()) => {
-                tracing::info!(namespace = &*owner.0, %kind, name, "deleted");
+                tracing::info!(namespace, %kind, name, "deleted");
                 Ok(())
             }
             Err(error) => Err(transient(&error, &format!("{kind} {name}"))),
@@ -152,4 +186,14 @@ pub fn transient(error: &Error, what: &str) -> Failure {
         message: format!("{what}: {error}"),
         stalled: false,
     }
+}
+
+/// Whether what was planned from is not so any more: to be planned anew, and nothing to be told of.
+pub fn is_outdated(failure: &Failure) -> bool {
+    let causes = [
+        Error::Conflict(String::new()),
+        Error::Gone(String::new()),
+        Error::NotLeader,
+    ];
+    causes.iter().any(|cause| cause.category() == failure.reason)
 }

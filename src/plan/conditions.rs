@@ -47,7 +47,8 @@ impl Verdict {
     }
 }
 
-/// Gives verdicts their generation and times; a status that stays keeps its time.
+/// Gives verdicts their generation and times; a status that stays keeps its time, and a failure of the connection its
+/// sentence: port numbers and the like would change it with every attempt.
 pub fn stamp(verdicts: Vec<Verdict>, old: &[Condition], generation: i64, now: DateTime<Utc>) -> Vec<Condition> {
     verdicts
         .into_iter()
@@ -60,11 +61,19 @@ pub fn stamp(verdicts: Vec<Verdict>, old: &[Condition], generation: i64, now: Da
                 status: verdict.status,
                 observed_generation: generation,
                 last_transition_time: before.map_or_else(|| seconds(now), |condition| condition.last_transition_time),
+                message: match before {
+                    Some(before) if is_same_failure(before, &verdict) => before.message.clone(),
+                    _ => shorten(verdict.message),
+                },
                 reason: verdict.reason,
-                message: shorten(verdict.message),
             }
         })
         .collect()
+}
+
+fn is_same_failure(before: &Condition, now: &Verdict) -> bool {
+    let object = |message: &str| message.split(": ").next().map(str::to_owned);
+    now.reason == "Transient" && before.reason == now.reason && object(&before.message) == object(&now.message)
 }
 
 /// The condition of that name.

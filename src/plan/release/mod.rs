@@ -184,20 +184,6 @@ pub struct Objects {
     pub policy: Option<Desired>,
 }
 
-impl Objects {
-    /// Whether one of them is not there.
-    pub fn are_missing(&self) -> bool {
-        let Self {
-            deployments,
-            services,
-            weight_configs,
-            policy,
-        } = self;
-        let mut all = deployments.iter().chain(services).chain(weight_configs).chain(policy);
-        all.any(Desired::is_missing)
-    }
-}
-
 /// A number of replicas to set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scale {

@@ -22,6 +22,7 @@ pub struct Relay {
     /// For clients.
     pub kubeconfig: PathBuf,
     hold: watch::Sender<bool>,
+    failing: watch::Sender<Option<String>>,
     proxy: Child,
     task: AbortHandle,
 }
@@ -30,6 +31,7 @@ pub struct Relay {
 #[derive(Clone)]
 struct Faults {
     hold: watch::Receiver<bool>,
+    failing: watch::Receiver<Option<String>>,
     streaming_lists: bool,
 }
 
@@ -59,14 +61,17 @@ impl Relay {
         let kubeconfig = rights.with_file_name(format!("relay-{port}.kubeconfig"));
         fs::write(&kubeconfig, config(port)).unwrap();
         let hold = watch::Sender::new(false);
+        let failing = watch::Sender::new(None);
         let faults = Faults {
             hold: hold.subscribe(),
+            failing: failing.subscribe(),
             streaming_lists,
         };
         let task = RUNTIME.spawn(serve(listener, upstream, faults)).abort_handle();
         Self {
             kubeconfig,
             hold,
+            failing,
             proxy,
             task,
         }
@@ -75,6 +80,12 @@ impl Relay {
     /// From now on the answers to writes are held back, though the writes are carried out.
     pub fn hold_answers_to_writes(&self) {
         self.hold.send_replace(true);
+    }
+
+    /// From now on writes with this in their first line are not carried out, and answered as by an API server that has
+    /// lost its etcd for a moment; `None`: no more.
+    pub fn fail_writes(&self, of: Option<&str>) {
+        self.failing.send_replace(of.map(str::to_owned));
     }
 
     /// Lets through what was held back.
@@ -127,6 +138,12 @@ async fn connection(client: TcpStream, upstream: &str, faults: Faults) -> io::Re
                 answers.lock().await.write_all(REFUSAL.as_bytes()).await?;
                 continue;
             }
+            let first = head.lines().next().unwrap_or_default();
+            let failing = faults.failing.borrow().as_ref().is_some_and(|of| first.contains(of));
+            if failing && !head.starts_with("GET ") {
+                answers.lock().await.write_all(FAILURE.as_bytes()).await?;
+                continue;
+            }
             writes.send_replace(!head.starts_with("GET "));
             server.write_all(head.as_bytes()).await?;
             server.write_all(&body).await?;
@@ -143,6 +160,10 @@ async fn connection(client: TcpStream, upstream: &str, faults: Faults) -> io::Re
 const REFUSAL: &str = "HTTP/1.1 422 Unprocessable Entity\r\nContent-Type: application/json\r\nContent-Length: 137\r\n\r\n\
 {\"kind\":\"Status\",\"apiVersion\":\"v1\",\"status\":\"Failure\",\"reason\":\"Invalid\",\"code\":422,\
 \"message\":\"sendInitialEvents is forbidden for watch\"}";
+
+/// As a server answers whose etcd elects.
+const FAILURE: &str = "HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/json\r\nContent-Length: 104\r\n\r\n\
+{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"status\":\"Failure\",\"code\":500,\"message\":\"etcdserver: leader changed\"}";
 
 async fn pass_back(
     mut from: OwnedReadHalf,

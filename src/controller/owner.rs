@@ -1,0 +1,139 @@
+//! The Release or RoutePolicy at hand, as the owner of what is written: its status, its Events, and whether it still exists.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::writes::transient;
+use super::{Context, Key};
+use crate::api::managers;
+use crate::cluster::Error;
+use crate::cluster::events::About;
+use crate::model::kind::{Kind, KindRef};
+use crate::model::observed::{Body, Object};
+use crate::model::validate::ObjectInfo;
+use crate::plan::{Event, Failure};
+
+/// An object that is being reconciled.
+pub struct Owner<'a> {
+    context: &'a Context,
+    kind: Kind,
+    /// Its namespace and name.
+    pub key: &'a Key,
+    /// As it was when the reconcile began.
+    pub object: &'a Object<Body>,
+}
+
+impl<'a> Owner<'a> {
+    /// Of a Release.
+    pub fn release(context: &'a Context, key: &'a Key, object: &'a Object<Body>) -> Self {
+        let kind = Kind::Release;
+        Self {
+            context,
+            kind,
+            key,
+            object,
+        }
+    }
+
+    /// Of a RoutePolicy.
+    pub fn route_policy(context: &'a Context, key: &'a Key, object: &'a Object<Body>) -> Self {
+        let kind = Kind::RoutePolicy;
+        Self {
+            context,
+            kind,
+            key,
+            object,
+        }
+    }
+
+    /// Its metadata, to be validated with its spec.
+    pub fn info(&self) -> ObjectInfo {
+        ObjectInfo {
+            name: self.key.1.to_string(),
+            namespace: self.key.0.to_string(),
+            uid: self.object.meta.uid,
+            generation: self.object.meta.generation,
+        }
+    }
+
+    /// Publishes Events about it, and logs them.
+    pub fn publish(&self, events: &[Event]) {
+        let (namespace, name) = (&*self.key.0, &*self.key.1);
+        let about = About {
+            kind: self.kind,
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            uid: self.object.meta.uid,
+        };
+        for event in events {
+            tracing::info!(namespace, kind = %self.kind, name, reason = event.reason, "{}", event.note);
+            let events = &self.context.events;
+            events.publish(&about, event.warning, &event.reason, &event.note);
+        }
+    }
+
+    /// Writes the status if it changed, then publishes what changed. `Err`: try again, Events and all; one that the server
+    /// refuses is not tried again, but becomes an Event.
+    pub async fn tell<S: Serialize + PartialEq>(
+        &self,
+        old: Option<&S>,
+        new: Option<&S>,
+        events: &[Event],
+    ) -> Result<(), Failure> {
+        if let Some(status) = new.filter(|new| old != Some(new)) {
+            let status = serde_json::to_value(status).map_err(|error| self.unwritten(&error))?;
+            match self.apply_status(&status).await {
+                Ok(()) => {}
+                // Nobody is there any more to be told.
+                Err(Error::Gone(_)) => return Ok(()),
+                Err(error @ (Error::Invalid(_) | Error::ImmutableField(_))) => {
+                    self.publish(&[Event::warning("StatusNotWritten", error.to_string())]);
+                }
+                Err(error) => return Err(self.unwritten(&error)),
+            }
+        }
+        self.publish(events);
+        Ok(())
+    }
+
+    fn unwritten(&self, error: &dyn std::fmt::Display) -> Failure {
+        let (namespace, name) = (&*self.key.0, &*self.key.1);
+        tracing::warn!(namespace, kind = %self.kind, name, "status: {error}");
+        Failure {
+            reason: "StatusNotWritten".to_owned(),
+            message: format!("status of {} {name}: {error}", self.kind),
+            stalled: false,
+        }
+    }
+
+    /// Whether it is still there, and not being deleted, by the API server's answer to an apply of its status as it is.
+    /// `Err`: not known, try again.
+    pub async fn is_alive(&self) -> Result<bool, Failure> {
+        let (Body::Release(raw) | Body::RoutePolicy(raw)) = &self.object.body else {
+            return Ok(true);
+        };
+        let Ok(status) = serde_json::from_str::<Value>(&raw.status) else {
+            return Ok(true);
+        };
+        match self.apply_status(&status).await {
+            Ok(()) => {}
+            Err(Error::Gone(_) | Error::Conflict(_)) => return Ok(false),
+            Err(error) => return Err(transient(&error, &format!("{} {}", self.kind, self.key.1))),
+        }
+        let store = &self.context.store;
+        let now = store.get(&KindRef::Known(self.kind), &self.key.0, &self.key.1);
+        Ok(now.is_some_and(|now| !now.meta.deleting && now.meta.uid == self.object.meta.uid))
+    }
+
+    async fn apply_status(&self, status: &Value) -> Result<(), Error> {
+        let manager = match self.kind {
+            Kind::Release => managers::RELEASE,
+            _ => managers::ROUTE_POLICY,
+        };
+        let (namespace, name) = (&*self.key.0, &*self.key.1);
+        let uid = self.object.meta.uid;
+        let writer = &self.context.writer;
+        let sent = writer.apply_status(self.kind, namespace, name, uid, status, manager);
+        sent.await.map(|_| ())
+    }
+}
