@@ -191,15 +191,11 @@ impl Subject<'_> {
                 (kind, resource.name.as_str(), object, state)
             })
             .collect();
-        readiness::of_version(found.iter().map(|(kind, name, object, state)| {
-            let seen = match (object, state) {
-                (Some(object), _) => Seen::Object(object),
-                (None, KindState::Missing) => Seen::KindMissing,
-                (None, KindState::Forbidden(_)) => Seen::Forbidden,
-                (None, KindState::Syncing | KindState::Synced) => Seen::Absent,
-            };
-            (kind.clone(), *name, seen)
-        }))
+        readiness::of_version(
+            found
+                .iter()
+                .map(|(kind, name, object, state)| (kind.clone(), *name, known(object.as_deref(), state))),
+        )
     }
 
     /// Another policy that asks for the same route, which nobody owns: the older one has it, then the name.
@@ -242,6 +238,17 @@ impl Subject<'_> {
     }
 }
 
+/// What is known of an object by the state of its kind: what was seen of it before its kind became forbidden says nothing
+/// of what it is now.
+fn known<'a>(object: Option<&'a Object<Body>>, state: &KindState) -> Seen<'a> {
+    match (state, object) {
+        (KindState::Forbidden(_), _) => Seen::Forbidden,
+        (KindState::Missing, None) => Seen::KindMissing,
+        (_, Some(object)) => Seen::Object(object),
+        (KindState::Syncing | KindState::Synced, None) => Seen::Absent,
+    }
+}
+
 /// What the policy is to be woken by.
 fn references(policy: &Policy) -> References {
     let resources = policy.versions.iter().flat_map(|version| &version.resources);
@@ -270,6 +277,35 @@ impl Context {
         }
         for kind in &named.closed {
             self.watches.close(kind);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::status::Tristate;
+    use crate::model::observed::{Meta, Service};
+
+    #[test]
+    fn an_object_that_was_seen_before_its_kind_became_forbidden_is_not_known_to_be_ready() {
+        let object = Object {
+            meta: Meta::default(),
+            body: Body::Service(Service::default()),
+        };
+        let ready = |object, state: &KindState| {
+            let kind = KindRef::Known(Kind::Service);
+            readiness::of_version([(kind, "web", known(object, state))]).ready
+        };
+        let forbidden = KindState::Forbidden("allow list, watch on services".into());
+        for (object, state, want) in [
+            (Some(&object), &KindState::Synced, Tristate::True),
+            (None, &KindState::Synced, Tristate::False),
+            (None, &KindState::Missing, Tristate::False),
+            (None, &forbidden, Tristate::Unknown),
+            (Some(&object), &forbidden, Tristate::Unknown),
+        ] {
+            assert_eq!(ready(object, state), want, "{state:?}");
         }
     }
 }
