@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use chrono::DateTime;
 use serde_json::Value;
 
+use crate::api::annotations;
 use crate::api::status::Tristate;
 use crate::model::observed::Uid;
 use crate::model::validate::{self, ObjectInfo};
@@ -125,6 +126,7 @@ fn release(info: &ObjectInfo, document: &Value) -> Result<Vec<Value>, Vec<FieldE
         .chain(weight_configs)
         .chain(policy.clone());
     let mut objects: Vec<Value> = all.map(|desired| desired.object).collect();
+    objects.iter_mut().for_each(leave_replicas_open);
     if let Some(policy) = policy {
         let info = ObjectInfo {
             name: policy.name,
@@ -133,6 +135,18 @@ fn release(info: &ObjectInfo, document: &Value) -> Result<Vec<Value>, Vec<FieldE
         objects.push(route(&info, &policy.object)?);
     }
     Ok(objects)
+}
+
+/// The number that a Deployment begins with is not one to apply again: an autoscaler's would be lost.
+fn leave_replicas_open(object: &mut Value) {
+    let given = object
+        .pointer("/metadata/annotations")
+        .and_then(|all| all.get(annotations::REPLICAS));
+    if given.is_none()
+        && let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut)
+    {
+        spec.remove("replicas");
+    }
 }
 
 /// The route of a policy of which every version is ready.

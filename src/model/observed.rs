@@ -111,8 +111,6 @@ pub struct Deployment {
     pub replicas: i32,
     /// Who sets it. Where several do: `Scale` before `Other` before `Release` before `Promotion`.
     pub replicas_owner: ReplicasOwner,
-    /// Whether our apply of the Deployment owns `spec.replicas`, alone or with others.
-    pub replicas_ours: bool,
     /// Annotation `iter8.tools/replicas`: the spec's number when we last set it.
     pub spec_replicas: Option<i32>,
     /// `spec.progressDeadlineSeconds` (default 600).

@@ -73,7 +73,6 @@ pub(super) fn deployment(object: &Value) -> serde_json::Result<Deployment> {
             ReplicasOwner::Nobody if replicas != DEFAULT_REPLICAS => ReplicasOwner::Scale,
             owner => owner,
         },
-        replicas_ours: owners.iter().any(is_release),
         spec_replicas: metadata_text(object, "annotations", annotations::REPLICAS).and_then(|text| text.parse().ok()),
         progress_deadline_seconds: spec.progress_deadline_seconds.unwrap_or(600), // the API's default
         observed_generation: status.observed_generation,

@@ -406,7 +406,7 @@ impl Scene<'_> {
 
     fn may_scale(&self, primary: &Deployment) -> bool {
         let open = self.desired.replicas.is_none();
-        open && matches!(primary.replicas_owner, ReplicasOwner::Nobody | ReplicasOwner::Promotion)
+        open && !matches!(primary.replicas_owner, ReplicasOwner::Scale | ReplicasOwner::Other)
     }
 
     /// The primary gets as many replicas as its source has, where nobody else sets them.

@@ -25,6 +25,9 @@ pub struct Built {
     pub replicas: Option<i32>,
 }
 
+/// Replicas of a new Deployment of which the spec does not say how many it should have: the API's default.
+const FIRST_REPLICAS: i32 = 1;
+
 /// Builds what promotions compare, in the order of the versions.
 pub fn build(release: &Release) -> Vec<Built> {
     let build = |version: &Version| Built {
@@ -137,15 +140,18 @@ fn plan_deployment(release: &Release, observed: &Observed, version: &Version, wa
     push(release, observed, plan, Kind::Deployment, &version.name, object);
 }
 
-/// The number to apply: the spec's, unless somebody scaled since; without one, what is ours stays as it is until
-/// somebody else sets it.
+/// The number to apply: the spec's, unless somebody scaled since; without one, what there is stays as it is until
+/// somebody else sets it. It is applied all the same: of a number that nobody owns the API server does not note who
+/// scales it, and an autoscaler that went back to the default could not be told.
 fn replicas(
     version: &Version,
     wanted: Option<i32>,
     live: Option<(&Meta, &Deployment)>,
     plan: &mut Plan,
 ) -> Option<i32> {
-    let Some((_, deployment)) = live else { return wanted };
+    let Some((_, deployment)) = live else {
+        return wanted.or(Some(FIRST_REPLICAS));
+    };
     match wanted {
         Some(wanted) if was_scaled(deployment, wanted) => {
             if deployment.replicas != wanted {
@@ -157,10 +163,10 @@ fn replicas(
             None
         }
         Some(wanted) => Some(wanted),
-        None if deployment.replicas_ours && deployment.replicas_owner == ReplicasOwner::Release => {
-            Some(deployment.replicas)
-        }
-        None => None,
+        None => match deployment.replicas_owner {
+            ReplicasOwner::Release | ReplicasOwner::Nobody => Some(deployment.replicas),
+            ReplicasOwner::Promotion | ReplicasOwner::Scale | ReplicasOwner::Other => None,
+        },
     }
 }
 

@@ -63,7 +63,6 @@ pub(super) fn own(body: &mut Body, before: Option<&Body>, desired: &Value) {
             } else if given {
                 now.replicas_owner = ReplicasOwner::Release;
             }
-            now.replicas_ours = given;
         }
         (Body::ConfigMap(now), before) => {
             let given = now.weight.is_some();

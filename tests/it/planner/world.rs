@@ -271,7 +271,6 @@ impl World {
         };
         deployment.replicas = replicas;
         deployment.replicas_owner = owner;
-        deployment.replicas_ours = false;
         if let Some(spec) = live.applied["spec"].as_object_mut() {
             spec.remove("replicas");
         }

@@ -98,14 +98,16 @@ fn rolls_in_place(
     safety: &SafetyWatch,
     before: &[Value],
     after: &[Value],
-    scaled: Option<usize>,
+    scaled: Option<(usize, &[i32])>,
     why: &str,
 ) {
     settle(test, before);
-    if let Some(index) = scaled {
-        for app in APPS {
-            let deployment = format!("deployment/{}", app.unnamed(index));
-            test.kubectl(["scale", "--replicas=2", &deployment]);
+    if let Some((index, numbers)) = scaled {
+        let deployments = APPS.map(|app| format!("deployment/{}", app.unnamed(index)));
+        for number in numbers {
+            let number = format!("--replicas={number}");
+            let scale = ["scale", &number].into_iter();
+            test.kubectl(scale.chain(deployments.iter().map(String::as_str)));
         }
     }
     settled(test);
@@ -136,7 +138,7 @@ fn an_autoscaler_of_the_primary_makes_it_roll_in_place() {
     let safety = test.watch_safety();
     let [a, b] = ["a", "b"].map(version);
     let why = "an autoscaler or kubectl scale sets the replicas";
-    rolls_in_place(&test, &safety, &[a, b.clone()], &[b], Some(0), why);
+    rolls_in_place(&test, &safety, &[a, b.clone()], &[b], Some((0, &[2])), why);
     for app in APPS {
         let replicas = test.get("deployment", &app.unnamed(0))["spec"]["replicas"].take();
         assert_eq!(replicas, 2, "the number of {} was taken from its autoscaler", app.name);
@@ -149,7 +151,16 @@ fn an_autoscaler_of_the_source_makes_the_primary_roll_in_place() {
     let safety = test.watch_safety();
     let [a, b] = ["a", "b"].map(version);
     let why = "an autoscaler or kubectl scale sets the replicas";
-    rolls_in_place(&test, &safety, &[a, b.clone()], &[b], Some(1), why);
+    rolls_in_place(&test, &safety, &[a, b.clone()], &[b], Some((1, &[2])), why);
+}
+
+#[test]
+fn an_autoscaler_that_went_back_to_one_replica_is_still_an_autoscaler() {
+    let test = Test::new("scaled up and down");
+    let safety = test.watch_safety();
+    let [a, b] = ["a", "b"].map(version);
+    let why = "an autoscaler or kubectl scale sets the replicas";
+    rolls_in_place(&test, &safety, &[a, b.clone()], &[b], Some((0, &[2, 1])), why);
 }
 
 #[test]
