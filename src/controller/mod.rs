@@ -11,6 +11,7 @@ pub mod operator;
 pub mod queue;
 pub mod rejections;
 pub mod release;
+pub mod report;
 pub mod route_policy;
 pub mod wakeups;
 pub mod writes;

@@ -10,13 +10,12 @@ use crate::api::ReleaseStatus;
 use crate::api::managers;
 use crate::api::release::Strategy;
 use crate::cluster::KindState;
-use crate::cluster::events::About;
 use crate::model::kind::{Kind, KindRef};
 use crate::model::observed::{Body, Object, Raw};
 use crate::model::release::Release;
 use crate::model::{FieldError, names, validate};
 use crate::plan::release::{Observed, Plan, PolicySeen};
-use crate::plan::{Event, Failure, release as planner};
+use crate::plan::{Failure, release as planner};
 
 /// When an owner that is being deleted is looked at again, if its watch did not tell by then.
 pub const GONE_SOON: Duration = Duration::from_secs(1);
@@ -76,8 +75,8 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
     let unfinished = written.unfinished();
     let observed = subject.observe(&release, status); // what is stored now
     let report = planner::status::report(&release, &observed, &plan, &written.failures, (context.clock)()); // pure
-    subject.tell(&observed, report, written).await; // I/O
-    match carried_through {
+    let told = subject.tell(observed.status.as_ref(), report, written).await; // I/O
+    match carried_through.and(told) {
         Ok(()) if waits(&plan) => {
             // What is waited for may have happened before we began to wait for it.
             let now = planner::plan(&release, &observed, (context.clock)());
@@ -146,9 +145,8 @@ impl Subject<'_> {
                 || (status.observed_generation > 0 && observed.objects.values().any(orphaned))
         };
         let status = observed.status.as_ref().filter(doubtful);
-        self.context
-            .is_alive(Kind::Release, self.key, self.object, status, managers::RELEASE)
-            .await
+        let subject = (Kind::Release, self.key, self.object);
+        self.context.is_alive(subject, status, managers::RELEASE).await
     }
 
     /// Reads the store: every child, what an earlier Release of that name left, and whatever has the name of an object that is to be made.
@@ -288,37 +286,25 @@ impl Subject<'_> {
 
     async fn reject(&self, failure: &Failure, status: Option<&ReleaseStatus>) -> Outcome {
         let report = planner::status::rejected(self.object.meta.generation, status, failure, (self.context.clock)());
-        let observed = Observed {
-            status: status.cloned(),
-            ..Observed::default()
-        };
-        self.tell(&observed, report, Written::default()).await;
-        Outcome::Done(None)
+        match self.tell(status, report, Written::default()).await {
+            Ok(()) => Outcome::Done(None),
+            Err(failure) => Outcome::Retry(failure),
+        }
     }
 
-    /// Writes the status if it changed, then publishes what changed.
-    async fn tell(&self, observed: &Observed, report: planner::status::Report, written: Written) {
-        let mut events = written.events;
-        events.extend(report.events);
-        if let Some(status) = report.status.filter(|status| observed.status.as_ref() != Some(status)) {
-            let sent = self
-                .context
-                .write_status(Kind::Release, self.key, self.object, &status, managers::RELEASE)
-                .await;
-            if let Err(event) = sent {
-                events.push(event);
-            }
-        }
-        self.context.publish(&self.about(), &events);
-    }
-
-    fn about(&self) -> About {
-        About {
-            kind: Kind::Release,
-            namespace: self.key.0.to_string(),
-            name: self.key.1.to_string(),
-            uid: self.object.meta.uid,
-        }
+    /// Writes the status if it changed, and publishes what changed. `Err`: try again.
+    async fn tell(
+        &self,
+        old: Option<&ReleaseStatus>,
+        report: planner::status::Report,
+        written: Written,
+    ) -> Result<(), Failure> {
+        let status = report.status.filter(|status| old != Some(status));
+        let subject = (Kind::Release, self.key, self.object);
+        let events = (written.events, report.events);
+        self.context
+            .tell(subject, status.as_ref(), managers::RELEASE, events)
+            .await
     }
 }
 
@@ -375,56 +361,6 @@ impl Context {
                 "Forbidden",
                 format!("the operator may not watch {kind}: {rule}"),
             )),
-        }
-    }
-
-    /// Whether an owner is still there, by the answer to an apply of its status as it is; `status`: `None` if that is not
-    /// in doubt.
-    pub async fn is_alive<S: serde::Serialize>(
-        &self,
-        kind: Kind,
-        key: &Key,
-        object: &Object<Body>,
-        status: Option<&S>,
-        manager: &str,
-    ) -> bool {
-        let Some(status) = status else { return true };
-        let sent = self.write_status(kind, key, object, status, manager).await;
-        let now = self.store.get(&KindRef::Known(kind), &key.0, &key.1);
-        sent.is_ok() && now.is_some_and(|now| !now.meta.deleting && now.meta.uid == object.meta.uid)
-    }
-
-    /// Writes a status. A refused one is not retried: it becomes an Event.
-    pub async fn write_status<S: serde::Serialize>(
-        &self,
-        kind: Kind,
-        key: &Key,
-        object: &Object<Body>,
-        status: &S,
-        manager: &str,
-    ) -> Result<(), Event> {
-        let refused = |why: String| Event::warning("StatusNotWritten", why);
-        let status = serde_json::to_value(status).map_err(|error| refused(error.to_string()))?;
-        let sent = self
-            .writer
-            .apply_status(kind, &key.0, &key.1, object.meta.uid, &status, manager)
-            .await;
-        match sent {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                tracing::warn!(namespace = &*key.0, %kind, name = &*key.1, "status: {error}");
-                Err(refused(error.to_string()))
-            }
-        }
-    }
-
-    /// Publishes Events about an object, and logs them.
-    pub fn publish(&self, about: &About, events: &[Event]) {
-        for event in events {
-            tracing::info!(
-                namespace = about.namespace, kind = %about.kind, name = about.name, reason = event.reason, "{}", event.note
-            );
-            self.events.publish(about, event.warning, &event.reason, &event.note);
         }
     }
 }

@@ -10,7 +10,6 @@ use super::{Context, Key, Outcome, timer};
 use crate::api::RoutePolicyStatus;
 use crate::api::managers;
 use crate::cluster::KindState;
-use crate::cluster::events::About;
 use crate::model::kind::{Kind, KindRef};
 use crate::model::observed::{Body, Object};
 use crate::model::policy::Policy;
@@ -68,8 +67,8 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
     let report = status::report(&policy, &observed, &plan, &failures, (context.clock)()); // pure
     let requeue = report.requeue;
     let unfinished = written.unfinished();
-    subject.tell(observed.status.as_ref(), report, written).await; // I/O
-    match carried_through {
+    let told = subject.tell(observed.status.as_ref(), report, written).await; // I/O
+    match carried_through.and(told) {
         Ok(()) => Outcome::of(requeue.map(timer), unfinished),
         Err(failure) => Outcome::Retry(failure),
     }
@@ -120,9 +119,8 @@ impl Subject<'_> {
             (missing && status.route.is_some()) || (orphaned && status.observed_generation > 0)
         };
         let status = observed.status.as_ref().filter(doubtful);
-        self.context
-            .is_alive(Kind::RoutePolicy, self.key, self.object, status, managers::ROUTE_POLICY)
-            .await
+        let subject = (Kind::RoutePolicy, self.key, self.object);
+        self.context.is_alive(subject, status, managers::ROUTE_POLICY).await
     }
 
     /// Whether the first lists of all kinds that the policy names are in.
@@ -253,32 +251,23 @@ impl Subject<'_> {
             events,
             requeue: None,
         };
-        self.tell(old.as_ref(), report, Written::default()).await;
-        Outcome::Done(None)
+        match self.tell(old.as_ref(), report, Written::default()).await {
+            Ok(()) => Outcome::Done(None),
+            Err(failure) => Outcome::Retry(failure),
+        }
     }
 
-    /// Writes the status if it changed, then publishes what changed.
-    async fn tell(&self, old: Option<&RoutePolicyStatus>, report: status::Report, written: Written) {
-        let mut events = written.events;
-        events.extend(report.events);
-        if old != Some(&report.status) {
-            let manager = managers::ROUTE_POLICY;
-            let kind = Kind::RoutePolicy;
-            let sent = self
-                .context
-                .write_status(kind, self.key, self.object, &report.status, manager)
-                .await;
-            if let Err(event) = sent {
-                events.push(event);
-            }
-        }
-        let about = About {
-            kind: Kind::RoutePolicy,
-            namespace: self.key.0.to_string(),
-            name: self.key.1.to_string(),
-            uid: self.object.meta.uid,
-        };
-        self.context.publish(&about, &events);
+    /// Writes the status if it changed, and publishes what changed. `Err`: try again.
+    async fn tell(
+        &self,
+        old: Option<&RoutePolicyStatus>,
+        report: status::Report,
+        written: Written,
+    ) -> Result<(), Failure> {
+        let status = Some(&report.status).filter(|status| old != Some(*status));
+        let subject = (Kind::RoutePolicy, self.key, self.object);
+        let events = (written.events, report.events);
+        self.context.tell(subject, status, managers::ROUTE_POLICY, events).await
     }
 }
 
