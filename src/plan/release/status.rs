@@ -34,7 +34,7 @@ pub fn report(release: &Release, observed: &Observed, plan: &Plan, failures: &[F
     if behind && failures.is_empty() && promotion == old.promotion && !plan.stands_still {
         return Report {
             status: None,
-            events: plan.events.clone(),
+            events: Vec::new(),
         };
     }
     let reported = policy.and_then(|policy| policy.status.as_ref());
@@ -52,8 +52,7 @@ pub fn report(release: &Release, observed: &Observed, plan: &Plan, failures: &[F
         conditions,
         summary,
     };
-    let mut events = plan.events.clone();
-    events.extend(transitions(&old, &status, plan));
+    let events = transitions(&old, &status, plan);
     Report {
         status: Some(status),
         events,
