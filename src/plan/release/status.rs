@@ -10,6 +10,7 @@ use crate::api::{ReleaseStatus, RoutePolicyStatus};
 use crate::model::release::{Release, Version};
 use crate::plan::conditions::{self, Verdict, seconds};
 use crate::plan::policy::status::{traffic, versions_ready};
+use crate::plan::readiness::badness;
 use crate::plan::{Event, Failure};
 
 /// Versions that the status has room for: of those that leave the first by name.
@@ -110,6 +111,11 @@ fn versions(
             since: seconds(now),
         });
         status.role = role;
+        // The policy may not have looked since then.
+        if badness(readiness.ready) > badness(status.ready) {
+            status.ready = readiness.ready;
+            readiness.reason.clone_into(&mut status.reason);
+        }
         versions.push(keep_since(status, old));
     }
     let room = MAX_VERSIONS.saturating_sub(versions.len());
