@@ -53,7 +53,7 @@ pub fn report(release: &Release, observed: &Observed, plan: &Plan, failures: &[F
         conditions,
         summary,
     };
-    let events = transitions(&old, &status, plan);
+    let events = transitions(release, &old, &status, plan);
     Report {
         status: Some(status),
         events,
@@ -249,12 +249,11 @@ fn ready(
         return not("Suspended", &message);
     }
     if let Some(decision) = &plan.promotion {
-        let reason = if decision.step == PromotionStep::InPlace {
-            "RollingInPlace"
+        return if decision.step == PromotionStep::InPlace {
+            not("RollingInPlace", &decision.message)
         } else {
-            "Promoting"
+            not("Promoting", &format!("{:?}: {}", decision.step, decision.message))
         };
-        return not(reason, &decision.message);
     }
     if let Some(bad) = [versions, routed]
         .into_iter()
@@ -310,14 +309,15 @@ fn images(release: &Release, observed: &Observed) -> String {
     release.versions.iter().map(image).collect::<Vec<_>>().join(",")
 }
 
-fn transitions(old: &ReleaseStatus, new: &ReleaseStatus, plan: &Plan) -> Vec<Event> {
+fn transitions(release: &Release, old: &ReleaseStatus, new: &ReleaseStatus, plan: &Plan) -> Vec<Event> {
     let mut events = Vec::new();
     let step = |status: &ReleaseStatus| status.promotion.as_ref().map(|one| (one.step, one.source.clone()));
-    if step(old) != step(new) {
-        events.push(match (&new.promotion, &plan.promotion) {
-            (Some(now), Some(decision)) => Event::normal("Promotion", format!("{:?}: {}", now.step, decision.message)),
-            _ => Event::normal("Promoted", "the primary serves what was promoted"),
-        });
+    if let (Some(decision), true) = (&plan.promotion, step(old) != step(new)) {
+        let note = format!("{:?}: {}", decision.step, decision.message);
+        events.push(Event::normal("Promotion", note));
+    }
+    if let (Some(before), None) = (&old.promotion, &new.promotion) {
+        events.push(ended(release, before.step));
     }
     for gone in old
         .versions
@@ -337,4 +337,16 @@ fn transitions(old: &ReleaseStatus, new: &ReleaseStatus, plan: &Plan) -> Vec<Eve
     }
     events.extend(conditions::transitions(&old.conditions, &new.conditions));
     events
+}
+
+/// What a promotion came to that was in this step.
+fn ended(release: &Release, step: PromotionStep) -> Event {
+    let rolled = match step {
+        PromotionStep::Scale | PromotionStep::Switch => false,
+        PromotionStep::Roll | PromotionStep::Return | PromotionStep::InPlace => is_routed(release),
+    };
+    match release.versions.first().filter(|_| rolled) {
+        Some(primary) => Event::normal("Promoted", format!("{} serves what the spec asks for", primary.name)),
+        None => Event::normal("Promotion", format!("ended in {step:?} by an edit")),
+    }
 }
