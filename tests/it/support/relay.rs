@@ -22,14 +22,21 @@ pub struct Relay {
     /// For clients.
     pub kubeconfig: PathBuf,
     hold: watch::Sender<bool>,
+    refuse: watch::Sender<bool>,
+    refused: Refused,
     proxy: Child,
     task: AbortHandle,
 }
+
+/// First lines of requests.
+type Refused = Arc<std::sync::Mutex<Vec<String>>>;
 
 /// What a relay does to requests.
 #[derive(Clone)]
 struct Faults {
     hold: watch::Receiver<bool>,
+    refuse: watch::Receiver<bool>,
+    refused: Refused,
     streaming_lists: bool,
 }
 
@@ -58,15 +65,19 @@ impl Relay {
         let port = listener.local_addr().unwrap().port();
         let kubeconfig = rights.with_file_name(format!("relay-{port}.kubeconfig"));
         fs::write(&kubeconfig, config(port)).unwrap();
-        let hold = watch::Sender::new(false);
+        let (hold, refuse, refused) = (watch::Sender::new(false), watch::Sender::new(false), Refused::default());
         let faults = Faults {
             hold: hold.subscribe(),
+            refuse: refuse.subscribe(),
+            refused: Arc::clone(&refused),
             streaming_lists,
         };
         let task = RUNTIME.spawn(serve(listener, upstream, faults)).abort_handle();
         Self {
             kubeconfig,
             hold,
+            refuse,
+            refused,
             proxy,
             task,
         }
@@ -77,9 +88,20 @@ impl Relay {
         self.hold.send_replace(true);
     }
 
-    /// Lets through what was held back.
+    /// From now on writes of a status are answered as by an API server that has too much to do.
+    pub fn refuse_statuses(&self) {
+        self.refuse.send_replace(true);
+    }
+
+    /// The first lines of the requests that were refused so.
+    pub fn refused(&self) -> Vec<String> {
+        self.refused.lock().unwrap().clone()
+    }
+
+    /// Lets through what was held back, and refuses nothing any more.
     pub fn let_go(&self) {
         self.hold.send_replace(false);
+        self.refuse.send_replace(false);
     }
 }
 
@@ -127,6 +149,12 @@ async fn connection(client: TcpStream, upstream: &str, faults: Faults) -> io::Re
                 answers.lock().await.write_all(REFUSAL.as_bytes()).await?;
                 continue;
             }
+            let line = head.lines().next().unwrap_or_default();
+            if *faults.refuse.borrow() && line.contains("/status?") {
+                faults.refused.lock().unwrap().push(line.to_owned());
+                answers.lock().await.write_all(OVERLOADED.as_bytes()).await?;
+                continue;
+            }
             writes.send_replace(!head.starts_with("GET "));
             server.write_all(head.as_bytes()).await?;
             server.write_all(&body).await?;
@@ -143,6 +171,9 @@ async fn connection(client: TcpStream, upstream: &str, faults: Faults) -> io::Re
 const REFUSAL: &str = "HTTP/1.1 422 Unprocessable Entity\r\nContent-Type: application/json\r\nContent-Length: 137\r\n\r\n\
 {\"kind\":\"Status\",\"apiVersion\":\"v1\",\"status\":\"Failure\",\"reason\":\"Invalid\",\"code\":422,\
 \"message\":\"sendInitialEvents is forbidden for watch\"}";
+
+/// As a server answers that has too much to do.
+const OVERLOADED: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
 
 async fn pass_back(
     mut from: OwnedReadHalf,
