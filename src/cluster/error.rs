@@ -141,11 +141,15 @@ fn is_rbac(message: &str) -> bool {
     message.contains(" cannot ") && message.contains(" resource ")
 }
 
-/// A typo in a pod template: server-side apply answers 500 where every other write answers 400.
+/// A typo in a pod template, or a stored object that its schema no longer takes: server-side apply answers 500 where every
+/// other write answers 400.
 fn is_apply_refusal(message: &str) -> bool {
-    ["failed to create typed patch object", "failed to convert new object"]
-        .iter()
-        .any(|start| message.starts_with(start))
+    let starts = [
+        "failed to create typed patch object",
+        "failed to create typed live object",
+        "failed to convert new object",
+    ];
+    starts.iter().any(|start| message.starts_with(start))
 }
 
 /// The sentence without its tail, on a character's border.

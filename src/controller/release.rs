@@ -330,15 +330,16 @@ impl Context {
 
     /// Why a kind cannot be worked with.
     pub fn kind_failure(&self, kind: &KindRef) -> Option<Failure> {
+        let api_version = kind.api_version();
         match self.store.synced(kind) {
             KindState::Syncing | KindState::Synced => None,
             KindState::Missing => {
-                let message = format!("{kind} is not installed in this cluster: install its CRD");
+                let message = format!("{kind} of {api_version} is not installed in this cluster: install its CRD");
                 Some(Failure::stalled("KindNotFound", message))
             }
             KindState::Forbidden(rule) => Some(Failure::stalled(
                 "Forbidden",
-                format!("the operator may not watch {kind}: {rule}"),
+                format!("the operator may not watch {kind} of {api_version}: {rule}"),
             )),
         }
     }

@@ -51,6 +51,7 @@ impl Context {
             name,
             object,
             precondition,
+            event,
         } = desired;
         let namespace = &*owner.key.0;
         let digest = ownership::digest_of_desired(object);
@@ -81,6 +82,7 @@ impl Context {
                 self.rejections.remove(owner.key, *kind, name);
                 if applied.changed || applied.created {
                     tracing::info!(namespace, %kind, name, created = applied.created, "applied");
+                    written.events.extend(event.clone());
                 }
                 let lost = applied.created && written.lost.contains(&(*kind, Arc::from(name.as_str())));
                 if lost {

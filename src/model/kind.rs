@@ -137,6 +137,15 @@ impl KindRef {
                 Self::Known,
             )
     }
+
+    /// As in `apiVersion`.
+    pub fn api_version(&self) -> String {
+        match self {
+            Self::Known(kind) => kind.api_version().to_owned(),
+            Self::Other(gvk) if gvk.group.is_empty() => gvk.version.clone(),
+            Self::Other(gvk) => format!("{}/{}", gvk.group, gvk.version),
+        }
+    }
 }
 
 impl fmt::Display for KindRef {

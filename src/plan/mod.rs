@@ -30,6 +30,8 @@ pub struct Desired {
     pub object: Value,
     /// What must hold for it to be written.
     pub precondition: Precondition,
+    /// What has come about once it is written.
+    pub event: Option<Event>,
 }
 
 impl Desired {

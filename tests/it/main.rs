@@ -27,6 +27,7 @@ mod restart;
 mod routes;
 mod rust_paths;
 mod spec_changes;
+mod status;
 mod support;
 mod tutorials;
 mod weights;

@@ -104,6 +104,12 @@ fn every_refusal_has_its_category() {
         ),
         (
             500,
+            "failed to create typed live object (ns/a; iter8.tools/v1alpha1, Kind=Release): .spec.x: expected list, got &{7}",
+            None,
+            "InvalidSpecification",
+        ),
+        (
+            500,
             "failed to convert new object: strconv.ParseInt",
             None,
             "InvalidSpecification",

@@ -90,6 +90,7 @@ pub fn plan(policy: &Policy, observed: &Observed, render: Render) -> Plan {
                 name: policy.route.name().to_owned(),
                 object: render(policy, intent),
                 precondition,
+                event: None,
             });
         }
         Err(failure) => plan.failures.push(failure),

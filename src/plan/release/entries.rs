@@ -30,6 +30,7 @@ pub fn plan(release: &Release, observed: &Observed, plan: &mut Plan) -> bool {
                 name: release.name.clone(),
                 object,
                 precondition,
+                event: None,
             });
         }
         Err(failure) => plan.failures.push(failure),

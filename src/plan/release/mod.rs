@@ -13,7 +13,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Duration, Utc};
 
 use super::readiness::{self, Readiness, Seen};
-use super::{Desired, Event, Failure, Removal};
+use super::{Desired, Failure, Removal};
 use crate::api::release::{Promotion, PromotionStep, Strategy};
 use crate::api::route_policy::{PolicyVersion, RoutePolicySpec};
 use crate::api::status::Tristate;
@@ -165,8 +165,6 @@ pub struct Plan {
     pub failures: Vec<Failure>,
     /// What is left as somebody else set it.
     pub remarks: Vec<String>,
-    /// What this plan changes that users should hear of.
-    pub events: Vec<Event>,
     /// When time alone changes something.
     pub requeue: Option<Duration>,
 }
@@ -223,7 +221,6 @@ pub fn plan(release: &Release, observed: &Observed, now: DateTime<Utc>) -> Plan 
         plan.objects = Objects::default();
         plan.scale = None;
         plan.removals.clear();
-        plan.events.clear();
         plan.requeue = None;
     }
     plan

@@ -15,6 +15,9 @@ use crate::model::observed::{Deployment, Meta, ReplicasOwner};
 use crate::model::release::{Release, Version};
 use crate::plan::readiness;
 
+/// What to do about a rollout that has failed.
+const FAILED_ADVICE: &str = "mend the template or take it back";
+
 /// Where a promotion stands, and what it asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
@@ -142,7 +145,8 @@ impl Scene<'_> {
         }
         if has_failed(meta, deployment) {
             decision.failed = true;
-            decision.message = format!("Deployment {name} exceeded its progress deadline; {source} goes on serving");
+            decision.message =
+                format!("Deployment {name} exceeded its progress deadline; {source} goes on serving: {FAILED_ADVICE}");
         }
         decision
     }
@@ -303,7 +307,10 @@ impl Scene<'_> {
         let mut decision = self.decision(PromotionStep::InPlace, name, message);
         if is_new && has_failed(meta, primary) {
             decision.failed = true;
-            decision.message = format!("Deployment {} exceeded its progress deadline", self.primary.name);
+            decision.message = format!(
+                "Deployment {} exceeded its progress deadline: {FAILED_ADVICE}",
+                self.primary.name
+            );
         }
         Some(decision)
     }

@@ -10,6 +10,7 @@ use crate::api::{ReleaseStatus, RoutePolicyStatus};
 use crate::model::release::{Release, Version};
 use crate::plan::conditions::{self, Verdict, seconds};
 use crate::plan::policy::status::{traffic, versions_ready};
+use crate::plan::readiness::badness;
 use crate::plan::{Event, Failure};
 
 /// Versions that the status has room for: of those that leave the first by name.
@@ -34,7 +35,7 @@ pub fn report(release: &Release, observed: &Observed, plan: &Plan, failures: &[F
     if behind && failures.is_empty() && promotion == old.promotion && !plan.stands_still {
         return Report {
             status: None,
-            events: plan.events.clone(),
+            events: Vec::new(),
         };
     }
     let reported = policy.and_then(|policy| policy.status.as_ref());
@@ -52,8 +53,7 @@ pub fn report(release: &Release, observed: &Observed, plan: &Plan, failures: &[F
         conditions,
         summary,
     };
-    let mut events = plan.events.clone();
-    events.extend(transitions(&old, &status, plan));
+    let events = transitions(release, &old, &status, plan);
     Report {
         status: Some(status),
         events,
@@ -111,6 +111,11 @@ fn versions(
             since: seconds(now),
         });
         status.role = role;
+        // The policy may not have looked since then.
+        if badness(readiness.ready) > badness(status.ready) {
+            status.ready = readiness.ready;
+            readiness.reason.clone_into(&mut status.reason);
+        }
         versions.push(keep_since(status, old));
     }
     let room = MAX_VERSIONS.saturating_sub(versions.len());
@@ -244,12 +249,11 @@ fn ready(
         return not("Suspended", &message);
     }
     if let Some(decision) = &plan.promotion {
-        let reason = if decision.step == PromotionStep::InPlace {
-            "RollingInPlace"
+        return if decision.step == PromotionStep::InPlace {
+            not("RollingInPlace", &decision.message)
         } else {
-            "Promoting"
+            not("Promoting", &format!("{:?}: {}", decision.step, decision.message))
         };
-        return not(reason, &decision.message);
     }
     if let Some(bad) = [versions, routed]
         .into_iter()
@@ -305,14 +309,15 @@ fn images(release: &Release, observed: &Observed) -> String {
     release.versions.iter().map(image).collect::<Vec<_>>().join(",")
 }
 
-fn transitions(old: &ReleaseStatus, new: &ReleaseStatus, plan: &Plan) -> Vec<Event> {
+fn transitions(release: &Release, old: &ReleaseStatus, new: &ReleaseStatus, plan: &Plan) -> Vec<Event> {
     let mut events = Vec::new();
     let step = |status: &ReleaseStatus| status.promotion.as_ref().map(|one| (one.step, one.source.clone()));
-    if step(old) != step(new) {
-        events.push(match (&new.promotion, &plan.promotion) {
-            (Some(now), Some(decision)) => Event::normal("Promotion", format!("{:?}: {}", now.step, decision.message)),
-            _ => Event::normal("Promoted", "the primary serves what was promoted"),
-        });
+    if let (Some(decision), true) = (&plan.promotion, step(old) != step(new)) {
+        let note = format!("{:?}: {}", decision.step, decision.message);
+        events.push(Event::normal("Promotion", note));
+    }
+    if let (Some(before), None) = (&old.promotion, &new.promotion) {
+        events.push(ended(release, before.step));
     }
     for gone in old
         .versions
@@ -332,4 +337,16 @@ fn transitions(old: &ReleaseStatus, new: &ReleaseStatus, plan: &Plan) -> Vec<Eve
     }
     events.extend(conditions::transitions(&old.conditions, &new.conditions));
     events
+}
+
+/// What a promotion came to that was in this step.
+fn ended(release: &Release, step: PromotionStep) -> Event {
+    let rolled = match step {
+        PromotionStep::Scale | PromotionStep::Switch => false,
+        PromotionStep::Roll | PromotionStep::Return | PromotionStep::InPlace => is_routed(release),
+    };
+    match release.versions.first().filter(|_| rolled) {
+        Some(primary) => Event::normal("Promoted", format!("{} serves what the spec asks for", primary.name)),
+        None => Event::normal("Promotion", format!("ended in {step:?} by an edit")),
+    }
 }

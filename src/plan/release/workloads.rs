@@ -105,23 +105,35 @@ pub fn precondition(
 }
 
 fn push(release: &Release, observed: &Observed, plan: &mut Plan, kind: Kind, name: &str, object: Value) {
+    let desired = desired(release, observed, plan, kind, name, object);
+    match kind {
+        Kind::Deployment => plan.objects.deployments.extend(desired),
+        _ => plan.objects.services.extend(desired),
+    }
+}
+
+fn desired(
+    release: &Release,
+    observed: &Observed,
+    plan: &mut Plan,
+    kind: Kind,
+    name: &str,
+    object: Value,
+) -> Option<Desired> {
     // A live weight or a scaled number must not be overwritten with what was seen before it.
     let exact = kind == Kind::ConfigMap || kind == Kind::Deployment && object.pointer("/spec/replicas").is_some();
     match precondition(release, observed, kind, name, exact) {
-        Ok(precondition) => {
-            let desired = Desired {
-                kind,
-                name: name.to_owned(),
-                object,
-                precondition,
-            };
-            match kind {
-                Kind::Deployment => plan.objects.deployments.push(desired),
-                Kind::ConfigMap => plan.objects.weight_configs.push(desired),
-                _ => plan.objects.services.push(desired),
-            }
+        Ok(precondition) => Some(Desired {
+            kind,
+            name: name.to_owned(),
+            object,
+            precondition,
+            event: None,
+        }),
+        Err(failure) => {
+            plan.failures.push(failure);
+            None
         }
-        Err(failure) => plan.failures.push(failure),
     }
 }
 
@@ -238,17 +250,19 @@ fn plan_weight(release: &Release, observed: &Observed, version: &Version, plan: 
             .then(|| config.weight.clone().unwrap_or_default().to_string()),
         _ => Some(spec.clone()),
     };
-    if weight.as_deref() == Some(&spec)
-        && let Some(text) = overridden(observed, &version.name, live)
-    {
+    let ended = overridden(observed, &version.name, live).filter(|_| weight.as_deref() == Some(&spec));
+    let event = ended.map(|text| {
         let note = format!(
             "the weight {text} of {} is no longer in force; the spec's {spec} is",
             version.name
         );
-        plan.events.push(Event::normal("OverrideEnded", note));
-    }
+        Event::normal("OverrideEnded", note)
+    });
     let object = objects::weight_config(release, version, weight.as_deref(), &spec);
-    push(release, observed, plan, Kind::ConfigMap, &name, object);
+    let desired = desired(release, observed, plan, Kind::ConfigMap, &name, object);
+    plan.objects
+        .weight_configs
+        .extend(desired.map(|desired| Desired { event, ..desired }));
 }
 
 /// The weight that was in force in place of the spec's: the annotation's, or what status says of one that is gone.

@@ -8,35 +8,12 @@ use crate::support::{SOON, Test, holds};
 
 const SENTENCE: &str = "etcdserver: leader changed";
 
-/// A test whose operator talks to the API server through a relay.
-fn disturbed(name: &str) -> (Test, Relay) {
-    let mut test = Test::without_operator(name);
+#[test]
+fn a_release_is_not_ready_while_its_edit_cannot_be_written() {
+    let mut test = Test::without_operator("edit not taken");
     let relay = Relay::start(&test.cluster.kubectl, test.kubeconfig());
     test.connect_with(&relay.kubeconfig);
     test.start();
-    (test, relay)
-}
-
-#[test]
-fn a_status_that_is_not_taken_is_written_when_it_can_be() {
-    for resource in ["routepolicies", "releases"] {
-        let (test, relay) = disturbed("status not taken");
-        relay.fail_writes(Some(&format!("/{resource}/web/status")));
-        let mark = test.audit_mark();
-        test.apply(&release("web", 1));
-        test.shares_become("web", &[("web-0", 100)]);
-        test.wait_until("other writes are done", SOON, || {
-            let made = test.writes_since(mark).iter().filter(|write| write.code == 201).count();
-            holds(made >= 5, made)
-        });
-        relay.fail_writes(None);
-        test.wait_ready("release/web");
-    }
-}
-
-#[test]
-fn a_release_is_not_ready_while_its_edit_cannot_be_written() {
-    let (test, relay) = disturbed("edit not taken");
     test.apply(&release("web", 2));
     test.wait_ready("release/web");
     relay.fail_writes(Some("/deployments/web-1"));

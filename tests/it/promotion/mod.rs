@@ -12,6 +12,7 @@ mod weights;
 
 use serde_json::{Value, json};
 
+use crate::support::manifest::sized;
 use crate::support::recorder::{Change, Seen};
 use crate::support::safety::SafetyWatch;
 use crate::support::{SOON, Test, equal, holds, routes};
@@ -54,12 +55,6 @@ fn version(image: &str) -> Value {
 fn named(name: &str, image: &str) -> Value {
     let mut version = version(image);
     version["metadata"] = json!({ "name": name });
-    version
-}
-
-/// The same with so many replicas.
-fn sized(mut version: Value, replicas: i32) -> Value {
-    version["replicas"] = replicas.into();
     version
 }
 
@@ -281,7 +276,7 @@ fn generation(test: &Test, deployment: &str) -> i64 {
 
 /// Sets a `spec.replicas`-independent limit that lets no new pod into the namespace, so that whatever needs one waits.
 #[track_caller]
-fn admit_no_pods(test: &Test) {
+pub(crate) fn admit_no_pods(test: &Test) {
     test.kubectl(["create", "quota", "no-more-pods", "--hard=pods=0"]);
     let in_force = "--for=jsonpath={.status.hard.pods}=0";
     test.kubectl(["wait", "quota/no-more-pods", in_force, "--timeout=60s"]);
@@ -289,7 +284,7 @@ fn admit_no_pods(test: &Test) {
 
 /// Ends that.
 #[track_caller]
-fn admit_pods(test: &Test) {
+pub(crate) fn admit_pods(test: &Test) {
     test.kubectl(["delete", "quota", "no-more-pods"]);
 }
 

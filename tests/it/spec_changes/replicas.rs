@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{settle, versions};
 use crate::support::audit::Mark;
 use crate::support::manifest::{MESHES, list, release, version};
-use crate::support::{SOON, Test, equal, holds, skip_unless_local};
+use crate::support::{SOON, Test, equal, holds};
 
 #[test]
 fn replicas_are_the_specs_until_somebody_scales_and_again_when_the_spec_changes() {
@@ -98,7 +98,7 @@ fn a_suspended_release_writes_nothing_but_status_and_its_route_still_follows_rea
             equal(test.release(app).ready_reason(), "Suspended")
         });
     }
-    let mark = (!skip_unless_local("an audit log")).then(|| test.audit_mark());
+    let mark = test.audit_mark_if_any();
     for release in &mut releases {
         versions(release)[0]["image"] = "x".into();
         versions(release)[1]["weight"] = 10.into();

@@ -31,6 +31,12 @@ pub fn weighted(image: &str, weight: i64) -> Value {
     version
 }
 
+/// The version with so many replicas.
+pub fn sized(mut version: Value, replicas: i32) -> Value {
+    version["replicas"] = replicas.into();
+    version
+}
+
 /// The version with annotations on its pods, as those that the simulated kubelet heeds.
 pub fn with_pods(mut version: Value, annotations: &Value) -> Value {
     version["deploymentSpecification"]["spec"]["template"]["metadata"]["annotations"] = annotations.clone();

@@ -23,15 +23,20 @@ pub struct Relay {
     pub kubeconfig: PathBuf,
     hold: watch::Sender<bool>,
     failing: watch::Sender<Option<String>>,
+    failed: Failed,
     proxy: Child,
     task: AbortHandle,
 }
+
+/// First lines of requests.
+type Failed = Arc<std::sync::Mutex<Vec<String>>>;
 
 /// What a relay does to requests.
 #[derive(Clone)]
 struct Faults {
     hold: watch::Receiver<bool>,
     failing: watch::Receiver<Option<String>>,
+    failed: Failed,
     streaming_lists: bool,
 }
 
@@ -61,10 +66,11 @@ impl Relay {
         let kubeconfig = rights.with_file_name(format!("relay-{port}.kubeconfig"));
         fs::write(&kubeconfig, config(port)).unwrap();
         let hold = watch::Sender::new(false);
-        let failing = watch::Sender::new(None);
+        let (failing, failed) = (watch::Sender::new(None), Failed::default());
         let faults = Faults {
             hold: hold.subscribe(),
             failing: failing.subscribe(),
+            failed: Arc::clone(&failed),
             streaming_lists,
         };
         let task = RUNTIME.spawn(serve(listener, upstream, faults)).abort_handle();
@@ -72,6 +78,7 @@ impl Relay {
             kubeconfig,
             hold,
             failing,
+            failed,
             proxy,
             task,
         }
@@ -86,6 +93,11 @@ impl Relay {
     /// lost its etcd for a moment; `None`: no more.
     pub fn fail_writes(&self, of: Option<&str>) {
         self.failing.send_replace(of.map(str::to_owned));
+    }
+
+    /// The first lines of the writes that failed so.
+    pub fn failed(&self) -> Vec<String> {
+        self.failed.lock().unwrap().clone()
     }
 
     /// Lets through what was held back.
@@ -141,6 +153,7 @@ async fn connection(client: TcpStream, upstream: &str, faults: Faults) -> io::Re
             let first = head.lines().next().unwrap_or_default();
             let failing = faults.failing.borrow().as_ref().is_some_and(|of| first.contains(of));
             if failing && !head.starts_with("GET ") {
+                faults.failed.lock().unwrap().push(first.to_owned());
                 answers.lock().await.write_all(FAILURE.as_bytes()).await?;
                 continue;
             }

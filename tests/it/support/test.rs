@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::api::Resource;
 use super::audit::{AuditLog, Mark, Request};
-use super::cluster::{Cluster, SERVICE_ACCOUNT, cluster, user};
+use super::cluster::{Cluster, SERVICE_ACCOUNT, cluster, skip_unless_local, user};
 use super::gateway::{self, Verdict};
 use super::kubectl::Kubectl;
 use super::operator::{self, Operator};
@@ -224,7 +224,13 @@ impl Test {
     /// The row of `kubectl get <kind> <name>`, by column.
     #[track_caller]
     pub fn columns(&self, kind: &str, name: &str) -> BTreeMap<String, String> {
-        let printed = self.kubectl(["get", kind, name]);
+        self.row(["get", kind, name]).into_iter().collect()
+    }
+
+    /// The only row of what `kubectl` prints, with the names of its columns, from left to right.
+    #[track_caller]
+    pub fn row<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Vec<(String, String)> {
+        let printed = self.kubectl(arguments);
         let [header, row] = printed.lines().collect::<Vec<_>>()[..] else {
             panic!("{printed}")
         };
@@ -360,6 +366,12 @@ impl Test {
     #[track_caller]
     pub fn audit_mark(&self) -> Mark {
         self.cluster.audit.as_ref().expect("no audit log").mark()
+    }
+
+    /// Where the audit log is now; `None`, with the reason printed, if there is none: what needs it is left out.
+    #[track_caller]
+    pub fn audit_mark_if_any(&self) -> Option<Mark> {
+        (!skip_unless_local("an audit log")).then(|| self.audit_mark())
     }
 
     /// What the operator's ServiceAccount asked for since then, anywhere: of interest if it is the test's own.
