@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use crate::stories::{Outcome, STORIES, Story};
 
-/// Plays every story so many times, and prints what was seen. Fails if a request was lost that must not be.
-pub fn measure(runs: usize) -> ExitCode {
+/// Plays every story, or those whose names contain this, so many times, and prints what was seen. Fails if a request was lost that must not be.
+pub fn measure(runs: usize, filter: &str) -> ExitCode {
     let mut table = String::from(
         "| story | runs | requests | failed | most in one run | followed by the mesh, ms | s |\n|---|---|---|---|---|---|---|\n",
     );
     let mut lost = 0;
-    for story in &STORIES {
+    for story in STORIES.iter().filter(|story| story.name.contains(filter)) {
         let mut outcomes = Vec::new();
         for run in 1..=runs {
             eprintln!("[{run}/{runs}] {}", story.name);
@@ -22,7 +22,7 @@ pub fn measure(runs: usize) -> ExitCode {
                 lost += 1;
                 continue;
             };
-            eprint!("{}", outcome.answers.failures(outcome.begin));
+            eprintln!("{}{}", outcome.answers.failures(outcome.begin), outcome.log);
             outcomes.push(outcome);
         }
         lost += row(&mut table, story, &outcomes);

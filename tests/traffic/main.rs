@@ -38,7 +38,8 @@ fn main() -> ExitCode {
     if let Ok(runs) = env::var("RUNS")
         && skipped.is_none()
     {
-        return figures::measure(runs.parse().expect("RUNS is a number"));
+        let runs = runs.parse().expect("RUNS is a number");
+        return figures::measure(runs, arguments.filter.as_deref().unwrap_or_default());
     }
     arguments.test_threads.get_or_insert(AT_ONCE);
     let trial = |(name, run): (&str, fn())| {

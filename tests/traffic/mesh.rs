@@ -100,6 +100,16 @@ impl Mesh {
         self.processes.push(spawn(command).unwrap());
     }
 
+    /// The first lines of Envoy's access log that tell of failed requests for a host, response flags and all.
+    pub fn failures(&self, host: &str) -> String {
+        let log = fs::read_to_string(self.folder.join("envoy.log")).unwrap_or_default();
+        let host = format!("\"{host}\"");
+        let failed = log
+            .lines()
+            .filter(|line| line.contains(&host) && line.contains("HTTP/1.1\" 5"));
+        failed.take(5).collect::<Vec<_>>().join("\n")
+    }
+
     /// The end of what `contour` or `envoy` says.
     pub fn log(&self, name: &str) -> String {
         tail(&self.folder.join(format!("{name}.log")), 30)
