@@ -187,8 +187,8 @@ fn promotion(strategy: &'static str, kill: bool) -> Outcome {
     let begin = Instant::now();
     app.apply(&[version("b")]);
     if kill {
-        // A promotion takes about 7 s here.
-        let moment = Duration::from_millis(fastrand::u64(0..8000));
+        // A promotion takes about 14 s here.
+        let moment = Duration::from_millis(fastrand::u64(0..14_000));
         println!("the operator is killed after {moment:?}");
         thread::sleep(moment.saturating_sub(begin.elapsed()));
         app.test.kill();
