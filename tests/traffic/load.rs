@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Empty};
@@ -13,18 +13,32 @@ use hyper::header::HOST;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use tokio::runtime::{self, Runtime};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 
 use crate::mesh::ENVOY;
 use crate::pods::VERSION;
-use crate::support::api::RUNTIME;
 use crate::support::{SOON, wait_until};
+
+/// For requests and answers; those to the API server have another, so that neither waits for the other.
+pub static TRAFFIC: LazyLock<Runtime> = LazyLock::new(|| {
+    runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
+});
 
 /// Nobody waits longer for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Failures with less than this between them are one burst.
 const CALM: Duration = Duration::from_secs(1);
+
+/// How many requests of a steady stream wait for their answers at a time.
+const MOST_WAITING: usize = 100;
 
 /// How many requests wait for their answers at a time when a number of them is sent.
 const AT_ONCE: usize = 8;
@@ -128,7 +142,7 @@ impl Answers {
 
 /// Sends a number of requests, a few at a time.
 pub fn send(number: usize, target: &Target) -> Answers {
-    RUNTIME.block_on(async {
+    TRAFFIC.block_on(async {
         let client = client();
         let requests = (0..number).map(|_| ask(client.clone(), target.clone()));
         let answers: Vec<Answer> = futures::StreamExt::collect(futures::StreamExt::buffer_unordered(
@@ -149,10 +163,10 @@ pub struct Load {
 }
 
 impl Load {
-    /// Begins to send so many each second, whatever becomes of those before.
+    /// Begins to send so many each second, as long as not too many of those before wait for their answers.
     pub fn start(each_second: u32, target: Target) -> Self {
         let (stop, answered) = (Arc::default(), Arc::default());
-        let task = RUNTIME.spawn(stream(each_second, target, Arc::clone(&stop), Arc::clone(&answered)));
+        let task = TRAFFIC.spawn(stream(each_second, target, Arc::clone(&stop), Arc::clone(&answered)));
         Self {
             each_second,
             stop,
@@ -178,20 +192,25 @@ impl Load {
     /// Ends it, and waits for the last answers.
     pub fn stop(self) -> Answers {
         self.stop.store(true, Ordering::Relaxed);
-        RUNTIME.block_on(self.task).unwrap()
+        TRAFFIC.block_on(self.task).unwrap()
     }
 }
 
 async fn stream(each_second: u32, target: Target, stop: Arc<AtomicBool>, answered: Arc<AtomicUsize>) -> Answers {
     let client = client();
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / each_second);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut requests = Vec::new();
+    let waiting = Arc::new(Semaphore::new(MOST_WAITING));
     while !stop.load(Ordering::Relaxed) {
         ticks.tick().await;
+        // On a machine that is too busy a queue would only grow.
+        let place = Arc::clone(&waiting).acquire_owned().await.unwrap();
         let (request, answered) = (ask(client.clone(), target.clone()), Arc::clone(&answered));
         requests.push(tokio::spawn(async move {
             let answer = request.await;
             answered.fetch_add(1, Ordering::Relaxed);
+            drop(place);
             answer
         }));
     }

@@ -26,7 +26,7 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Trial};
 
 /// Tests mostly wait; more at once would take the processors from each other.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 2;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();

@@ -20,7 +20,8 @@ use kube::{Client, ResourceExt};
 use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::support::api::{Api, RUNTIME};
+use crate::load::TRAFFIC;
+use crate::support::api::Api;
 
 /// Response header: the image of the pod's first container.
 pub const VERSION: &str = "x-version";
@@ -57,7 +58,7 @@ impl Pods {
     /// Watches the cluster's pods until it is dropped.
     pub fn start(api: &Api) -> Self {
         let counts = Arc::<Mutex<Counts>>::default();
-        let watch = RUNTIME
+        let watch = TRAFFIC
             .spawn(follow(api.client.clone(), Arc::clone(&counts)))
             .abort_handle();
         Self { counts, watch }
@@ -158,9 +159,7 @@ async fn listen(address: SocketAddr, application: Arc<Application>) {
     };
     let mut connections = JoinSet::new();
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            continue;
-        };
+        let (stream, _) = listener.accept().await.unwrap();
         let _ = stream.set_nodelay(true);
         let application = Arc::clone(&application);
         connections.spawn(async move {

@@ -163,3 +163,200 @@ fn named(service: &str, port: i32) -> Backend {
         port,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::api::route_match::HttpRouteMatch;
+    use crate::api::route_policy::{HttpRouteTarget, RoutingStrategy};
+    use crate::model::observed::{Body, Object, ParentReport, StoredBackend, StoredRule, Uid};
+    use crate::model::policy::PolicyVersion;
+    use crate::plan::readiness::Readiness;
+
+    const UID: Uid = Uid(1);
+
+    /// `[b:100] a:30 c:70`: matched rules in brackets.
+    fn read(words: &str) -> Vec<(bool, Vec<(&str, i32)>)> {
+        let mut rules: Vec<(bool, Vec<(&str, i32)>)> = Vec::new();
+        let mut open = false;
+        for word in words.split(' ') {
+            let matched = word.starts_with('[');
+            if matched || !open {
+                rules.push((matched, Vec::new()));
+            }
+            let (name, weight) = word.trim_matches(['[', ']']).split_once(':').unwrap();
+            rules.last_mut().unwrap().1.push((name, weight.parse().unwrap()));
+            open = !word.ends_with(']');
+        }
+        rules
+    }
+
+    fn wanted(words: &str) -> Intent {
+        let rule = |(matched, backends): (bool, Vec<(&str, i32)>)| Rule {
+            name: String::new(),
+            matches: vec![HttpRouteMatch::default(); usize::from(matched)],
+            backends: backends
+                .into_iter()
+                .map(|(name, weight)| (named(name, 80), weight))
+                .collect(),
+            mirrors: Vec::new(),
+        };
+        Intent {
+            rules: read(words).into_iter().map(rule).collect(),
+        }
+    }
+
+    fn written(intent: &Intent) -> String {
+        let rule = |rule: &Rule| {
+            let backends: Vec<String> = rule
+                .backends
+                .iter()
+                .map(|(one, weight)| format!("{}:{weight}", one.name))
+                .collect();
+            let text = backends.join(" ");
+            if rule.matches.is_empty() {
+                text
+            } else {
+                format!("[{text}]")
+            }
+        };
+        intent.rules.iter().map(rule).collect::<Vec<_>>().join(" ")
+    }
+
+    fn stored(words: &str, reports: &[i64]) -> Object<Body> {
+        let backend = |(name, weight): (&str, i32)| StoredBackend {
+            service: name.into(),
+            port: 80,
+            weight,
+        };
+        let rule = |(matched, backends): (bool, Vec<(&str, i32)>)| StoredRule {
+            matched,
+            backends: backends.into_iter().map(backend).collect(),
+            mirrors: Box::default(),
+        };
+        let report = |generation: &i64| ParentReport {
+            observed_generation: *generation,
+            ..ParentReport::default()
+        };
+        let route = StoredRoute {
+            rules: read(words).into_iter().map(rule).collect(),
+            parents: reports.iter().map(report).collect(),
+            written: 0,
+        };
+        let meta = Meta {
+            generation: 2,
+            controller: Some(UID),
+            ..Meta::default()
+        };
+        Object {
+            meta,
+            body: Body::Route(Box::new(route)),
+        }
+    }
+
+    /// A policy of a, b and c, of which those are not ready that `unready` names.
+    fn on_the_way(route: Object<Body>, age: i64, unready: &str, to: &str) -> Option<Bridge> {
+        let version = |name: &&str| PolicyVersion {
+            name: (*name).to_owned(),
+            resources: Vec::new(),
+            backend: named(name, 80),
+            weight: 50,
+            weight_config_map: None,
+            matches: Vec::new(),
+            serves_for: None,
+        };
+        let names = ["a", "b", "c"];
+        let policy = Policy {
+            name: "app".to_owned(),
+            namespace: "default".to_owned(),
+            uid: UID,
+            generation: 1,
+            strategy: RoutingStrategy::BlueGreen,
+            versions: names.iter().map(version).collect(),
+            route: Target::HttpRoute("app".to_owned(), HttpRouteTarget::default()),
+            suspend: false,
+        };
+        let readiness = |name: &&str| Readiness {
+            ready: if unready.contains(name) {
+                Tristate::False
+            } else {
+                Tristate::True
+            },
+            reason: "",
+            message: String::new(),
+        };
+        let observed = Observed {
+            readiness: names.iter().map(readiness).collect(),
+            route: Some(Arc::new(route)),
+            route_age: Some(Duration::seconds(age)),
+            ..Observed::default()
+        };
+        towards(&policy, &observed, &wanted(to))
+    }
+
+    /// What is written of `to` where a gateway that knows `from` well has it.
+    fn first(from: &str, unready: &str, to: &str) -> String {
+        let bridge = on_the_way(stored(from, &[2]), 9, unready, to);
+        written(&bridge.map_or_else(|| wanted(to), |bridge| bridge.intent))
+    }
+
+    #[test]
+    fn who_comes_gets_no_request_yet_and_who_leaves_stays_without_one() {
+        for (from, to, want) in [
+            // Nobody comes or leaves.
+            ("a:50 b:50", "a:30 b:70", "a:30 b:70"),
+            ("[b:100] a:100", "[b:100] a:100", "[b:100] a:100"),
+            // One comes.
+            ("a:100", "a:50 b:50", "a:100 b:0"),
+            ("a:50 b:50", "a:30 b:30 c:40", "a:50 b:50 c:0"),
+            ("a:100", "[b:100] a:100", "a:100 b:0"),
+            ("a:100 b:0", "[b:100] a:100", "[b:100] a:100"),
+            // One leaves.
+            ("a:50 b:50", "b:100", "b:100 a:0"),
+            ("b:100 a:0", "b:100", "b:100"),
+            ("[b:100] a:100", "a:100", "a:100 b:0"),
+            // One takes the place of the other.
+            ("b:100", "a:100", "b:100 a:0"),
+            ("b:100 a:0", "a:100", "a:100 b:0"),
+            ("[b:100] b:100", "[b:100] a:100", "[b:100] b:100 a:0"),
+            ("a:30 b:70", "a:50 c:50", "a:100 c:0 b:0"),
+        ] {
+            assert_eq!(first(from, "", to), want, "from {from} to {to}");
+        }
+    }
+
+    #[test]
+    fn who_is_not_ready_leaves_at_once_and_holds_nothing_up() {
+        for (from, unready, to, want) in [
+            ("a:50 b:50", "b", "a:100", "a:100"),
+            ("[b:100] a:100", "b", "a:100", "a:100"),
+            ("a:100", "a", "b:100", "b:100"),
+            ("a:50 b:50", "a", "b:50 c:50", "b:100 c:0"),
+            ("a:50 c:50", "a", "b:100", "c:100 b:0"),
+        ] {
+            assert_eq!(first(from, unready, to), want, "from {from} to {to} without {unready}");
+        }
+    }
+
+    #[test]
+    fn the_gateway_is_given_time_after_each_step() {
+        let way = |reports: &[i64], age| on_the_way(stored("a:100 b:0", reports), age, "", "a:50 b:50");
+        let held = |seconds| {
+            Some(Bridge {
+                intent: wanted("a:100 b:0"),
+                wait: Duration::seconds(seconds),
+            })
+        };
+        assert_eq!(way(&[2], 1), held(1), "too soon");
+        assert_eq!(way(&[1], 9), held(2), "it has not reported on the route as it is now");
+        assert_eq!(way(&[2, 1], 9), held(2), "nor has one of two");
+        assert_eq!(way(&[2], 2), None);
+    }
+
+    #[test]
+    fn without_a_gateway_nobody_is_waited_for() {
+        assert_eq!(on_the_way(stored("a:100", &[]), 0, "", "b:100"), None);
+    }
+}
