@@ -35,9 +35,8 @@ fn main() -> ExitCode {
     if let Some(reason) = &skipped {
         println!("the tests of requests are skipped: {reason}");
     }
-    if let Ok(runs) = env::var("RUNS")
-        && skipped.is_none()
-    {
+    let runs = env::var("RUNS").unwrap_or_default();
+    if skipped.is_none() && !runs.is_empty() {
         let runs = runs.parse().expect("RUNS is a number");
         return figures::measure(runs, arguments.filter.as_deref().unwrap_or_default());
     }

