@@ -48,6 +48,10 @@ test-cluster: ## Test the local cluster
 	go vet -C tests/cluster ./...
 	go test -C tests/cluster ./...
 
+.PHONY: traffic
+traffic: ## Send real requests through a real gateway; RUNS=10: measure instead of testing, every story 10 times
+	RUNS=$(RUNS) cargo test --locked --test traffic
+
 .PHONY: bench
 bench: ## Measure how fast the operator is, and what it asks of the API server
 	cargo bench --locked --bench '*'

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 
+use chrono::{DateTime, Duration};
+
 use super::index::References;
 use super::owner::Owner;
 use super::release::{invalid, rejection};
@@ -147,6 +149,7 @@ impl Subject<'_> {
             })
             .collect();
         let route = store.get(&KindRef::Known(kind), namespace, policy.route.name());
+        let age = route.as_ref().and_then(|route| self.age(&route.body));
         let children = store.children(namespace, policy.uid).into_iter();
         let stale = children
             .filter(|(child, name)| (*child, &**name) != (kind, policy.route.name()))
@@ -164,12 +167,22 @@ impl Subject<'_> {
             readiness,
             weights,
             route,
+            route_age: age,
             stale,
             rival,
             kind_failure: self.context.kind_failure(&KindRef::Known(kind)),
             resource_failures: failures.into_values().collect(),
             status,
         }
+    }
+
+    /// For how long a route has been as it is.
+    fn age(&self, route: &Body) -> Option<Duration> {
+        let Body::Route(route) = route else { return None };
+        let written = DateTime::from_timestamp(route.written, 0).filter(|_| route.written > 0)?;
+        let age = (self.context.clock)() - written;
+        // The API server's clock may be ahead of ours.
+        (age >= Duration::zero()).then_some(age)
     }
 
     fn readiness(

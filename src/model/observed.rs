@@ -169,6 +169,8 @@ pub struct StoredRoute {
     pub rules: Box<[StoredRule]>,
     /// What its parents report (`HTTPRoute` only).
     pub parents: Box<[ParentReport]>,
+    /// When our manager last changed it, seconds since 1970 (`HTTPRoute` only); 0: not known.
+    pub written: i64,
 }
 
 /// A rule of a stored route.

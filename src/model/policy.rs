@@ -75,7 +75,7 @@ pub struct Rule {
     pub name: String,
     /// Requests that match any of these; empty: all.
     pub matches: Vec<HttpRouteMatch>,
-    /// Who answers: weights are integers above 0 that sum to 100. Never empty.
+    /// Who answers: integer weights that sum to 100. Never empty. 0: nobody is sent there, but the gateway knows it.
     pub backends: Vec<(Backend, i32)>,
     /// Who gets copies, with the percentage, 1..100.
     pub mirrors: Vec<(Backend, i32)>,

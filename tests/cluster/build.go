@@ -48,7 +48,7 @@ func runBuild(ctx context.Context, c command, args []string) error {
 		return err
 	}
 	say("the binaries are in %s", dir)
-	return nil
+	return downloadModules(ctx)
 }
 
 // ensureBinaries builds what the cache lacks and returns the folder of the binaries.

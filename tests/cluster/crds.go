@@ -59,6 +59,20 @@ func crdManifests(ctx context.Context, list string) ([]string, error) {
 	return manifests, nil
 }
 
+// downloadModules downloads the modules that `up` reads files of, so that it needs no network.
+func downloadModules(ctx context.Context) error {
+	modules := []module{pinnedModule("sigs.k8s.io/kwok")}
+	for _, source := range crdSources {
+		modules = append(modules, source.module)
+	}
+	for _, m := range modules {
+		if _, err := moduleDir(ctx, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // pinnedModule is a module at the version that go.mod requires.
 func pinnedModule(path string) module {
 	m := module{path: path, version: version(path)}

@@ -1,9 +1,11 @@
 //! Routes as they are stored: which Services they name.
 
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::{or_default, part};
+use crate::api::managers;
 use crate::model::observed::{ParentReport, StoredBackend, StoredRoute, StoredRule};
 
 /// Source: <https://istio.io/latest/docs/reference/config/networking/virtual-service/>.
@@ -66,6 +68,7 @@ pub(super) fn virtual_service(object: &Value) -> serde_json::Result<StoredRoute>
     Ok(StoredRoute {
         rules: spec.http.into_iter().map(istio_rule).collect(),
         parents: Box::default(),
+        written: 0,
     })
 }
 
@@ -204,7 +207,18 @@ pub(super) fn http_route(object: &Value) -> serde_json::Result<StoredRoute> {
             .into_iter()
             .map(|parent| report(parent, namespace))
             .collect(),
+        written: written(object).map_or(0, |time| time.timestamp()),
     })
+}
+
+/// The time of our manager's entry in `managedFields`, which is that of its last change.
+fn written(object: &Value) -> Option<DateTime<Utc>> {
+    let entries = object.pointer("/metadata/managedFields")?.as_array()?;
+    let is_ours = |entry: &&Value| {
+        entry.get("manager").and_then(Value::as_str) == Some(managers::ROUTE_POLICY)
+            && entry.get("subresource").is_none()
+    };
+    entries.iter().find(is_ours)?.get("time")?.as_str()?.parse().ok()
 }
 
 fn gateway_rule(rule: &gateway::Rule) -> StoredRule {

@@ -1,6 +1,7 @@
 //! `RoutePolicy`: from versions, their readiness and weights to the one route.
 
 mod acceptance;
+mod bridge;
 pub mod intent;
 pub mod status;
 pub mod weights;
@@ -8,6 +9,7 @@ pub mod weights;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use chrono::Duration;
 use serde_json::Value;
 
 use super::readiness::Readiness;
@@ -26,6 +28,8 @@ pub struct Observed {
     pub weights: BTreeMap<String, WeightConfig>,
     /// The object that has the route's kind and name, whoever made it.
     pub route: Option<Arc<Object<Body>>>,
+    /// For how long the stored route has been as it is, to the second; `None`: not known.
+    pub route_age: Option<Duration>,
     /// What the policy owns besides the route that it asks for now: users may make it the owner of anything.
     pub stale: Vec<(Kind, String, Meta)>,
     /// Another policy that has a better claim on a route that nobody owns, or that does not exist yet.
@@ -58,6 +62,8 @@ pub struct Plan {
     pub route: Option<Desired>,
     /// The rules that the route should have; `None` where no version can answer.
     pub intent: Option<Intent>,
+    /// The route is on its way to the intent: when to look again.
+    pub on_its_way: Option<Duration>,
     /// Stale routes to delete.
     pub removals: Vec<Removal>,
     /// What is in the way.
@@ -83,6 +89,9 @@ pub fn plan(policy: &Policy, observed: &Observed, render: Render) -> Plan {
         return plan;
     }
     let Some(intent) = &plan.intent else { return plan };
+    let bridge = bridge::towards(policy, observed, intent);
+    plan.on_its_way = bridge.as_ref().map(|bridge| bridge.wait);
+    let intent = bridge.as_ref().map_or(intent, |bridge| &bridge.intent);
     match precondition(policy, observed) {
         Ok(precondition) => {
             plan.route = Some(Desired {

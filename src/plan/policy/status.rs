@@ -46,7 +46,10 @@ pub fn report(policy: &Policy, observed: &Observed, plan: &Plan, failures: &[Fai
     let versions = versions(policy, observed, plan, &old, now);
     let stored = observed.own_route(policy.uid);
     let parents = acceptance::known_parents(policy, stored, &old);
-    let acceptance = acceptance::of(policy, stored, &parents);
+    let acceptance = match plan.on_its_way {
+        Some(_) => Acceptance::Pending("the gateway gets to know who comes, and forgets who leaves".to_owned()),
+        None => acceptance::of(policy, stored, &parents),
+    };
     let route = stored.map(|(_, route)| {
         route_status(
             policy,
@@ -66,6 +69,7 @@ pub fn report(policy: &Policy, observed: &Observed, plan: &Plan, failures: &[Fai
         .is_some_and(|route| route.policy_generation == policy.generation);
     let routed = routed(policy, plan, stored.is_some(), current, &acceptance);
     let (stalled, requeue) = stalled(&failures, &routed, &old, now);
+    let requeue = requeue.into_iter().chain(plan.on_its_way).min();
     let verdicts = verdicts(policy.strategy, &versions, observed, plan, &failures, routed, stalled);
     let summary = Summary {
         versions: format!(

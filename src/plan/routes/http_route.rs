@@ -36,10 +36,12 @@ fn parent(parent: &ParentRef) -> ParentReference {
     }
 }
 
-/// A rule with one backend names it for the whole rule, as few implementations have filters on backends.
+/// A rule in which one backend gets requests names it for the whole rule, as few implementations have filters on
+/// backends.
 fn rule(target: &HttpRouteTarget, wanted: &Rule) -> HttpRouteRule {
-    let single = match wanted.backends.as_slice() {
-        [(backend, _)] => Some(backend),
+    let mut serving = wanted.backends.iter().filter(|(_, weight)| *weight > 0);
+    let single = match (serving.next(), serving.next()) {
+        (Some((backend, _)), None) => Some(backend),
         _ => None,
     };
     let mirrors = wanted

@@ -227,6 +227,7 @@ pub fn observe_policy(world: &World, policy: &Policy) -> policy::Observed {
             .collect(),
         weights: weights.collect(),
         route: world.seen.get(&place).cloned(),
+        route_age: None,
         stale: stale
             .map(|((kind, name), object)| (*kind, name.clone(), object.meta.clone()))
             .collect(),

@@ -132,7 +132,8 @@ pub fn words(rules: &[Rule], application: &str) -> String {
     let short = |(name, weight): &(String, i64)| format!("{}:{weight}", name.strip_prefix(&prefix).unwrap_or(name));
     let rule = |rule: &Rule| {
         let copies = rule.mirrors.iter().map(|mirror| format!("+{}", short(mirror)));
-        let all: Vec<String> = rule.backends.iter().map(short).chain(copies).collect();
+        let answering = rule.backends.iter().filter(|(_, weight)| *weight > 0);
+        let all: Vec<String> = answering.map(short).chain(copies).collect();
         if rule.matches.is_empty() {
             all.join(" ")
         } else {

@@ -1,0 +1,362 @@
+//! The way from one `HTTPRoute` to the next on which no request is lost.
+//!
+//! A gateway hears of routes and of the backends behind them apart (in xDS: RDS, and CDS with EDS), and some send the two
+//! in no order, as Contour: a backend that is new to its routes gets requests before the proxy knows it, and one that
+//! leaves them is forgotten while it still gets some. Both end as status 503. So a backend comes in with weight 0 first,
+//! and takes requests when the gateway has had time to get to know it; and one that leaves stays with weight 0 as long.
+//!
+//! A version that is not ready leaves at once: to its requests it makes no difference.
+
+use chrono::Duration;
+
+use super::Observed;
+use crate::api::route_policy::Backend;
+use crate::api::status::Tristate;
+use crate::model::observed::{Meta, StoredRoute};
+use crate::model::policy::{Intent, Policy, Rule, Target};
+use crate::model::weights::shares;
+
+/// From the second in which a route was stored: proxies follow what a parent reports a little later.
+const PROXIES_FOLLOW: Duration = Duration::seconds(2);
+
+/// A route on the way to the one that is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Bridge {
+    /// What to write, or what is stored.
+    pub intent: Intent,
+    /// When to look again.
+    pub wait: Duration,
+}
+
+/// The route to write first; `None`: the wanted one. Only where a parent reports: without a gateway nobody has to follow.
+pub(super) fn towards(policy: &Policy, observed: &Observed, wanted: &Intent) -> Option<Bridge> {
+    let (meta, stored) = observed.own_route(policy.uid)?;
+    if matches!(policy.route, Target::VirtualService(..)) || stored.parents.is_empty() {
+        return None;
+    }
+    let age = observed.route_age.unwrap_or(PROXIES_FOLLOW);
+    let span = Span {
+        policy,
+        observed,
+        stored,
+        wanted,
+        settled: age >= PROXIES_FOLLOW && reported(meta, stored),
+    };
+    let intent = span.intent()?;
+    let wait = if age < PROXIES_FOLLOW {
+        PROXIES_FOLLOW - age
+    } else {
+        PROXIES_FOLLOW
+    };
+    Some(Bridge { intent, wait })
+}
+
+/// Whether every parent has seen the route as it is now, whatever it thinks of it.
+fn reported(meta: &Meta, stored: &StoredRoute) -> bool {
+    let mut reports = stored.parents.iter();
+    reports.all(|report| report.observed_generation >= meta.generation)
+}
+
+/// The two ends.
+struct Span<'a> {
+    policy: &'a Policy,
+    observed: &'a Observed,
+    stored: &'a StoredRoute,
+    wanted: &'a Intent,
+    /// Whether the gateway has had time for the stored route.
+    settled: bool,
+}
+
+impl Span<'_> {
+    fn intent(&self) -> Option<Intent> {
+        let fresh: Vec<&Backend> = self.backends().filter(|backend| !self.knows(backend)).collect();
+        let stays = |rule: &Rule| rule.matches.is_empty() || rule.backends.iter().all(|(one, _)| self.knows(one));
+        let mut rules: Vec<Rule> = self.wanted.rules.iter().filter(|rule| stays(rule)).cloned().collect();
+        let catch_all = rules.last_mut()?;
+        let held = self.held(catch_all);
+        let mut silent: Vec<Backend> = Vec::new();
+        if held.is_empty() {
+            // Nobody else could answer meanwhile.
+            rules.clone_from(&self.wanted.rules);
+        } else {
+            catch_all.backends = held;
+            silent.extend(fresh.into_iter().cloned());
+        }
+        silent.extend(self.leaving());
+        if silent.is_empty() {
+            return None;
+        }
+        let catch_all = rules.last_mut()?;
+        silent.retain(|backend| catch_all.backends.iter().all(|(other, _)| other != backend));
+        catch_all
+            .backends
+            .extend(silent.into_iter().map(|backend| (backend, 0)));
+        Some(Intent { rules })
+    }
+
+    /// Those that are wanted.
+    fn backends(&self) -> impl Iterator<Item = &Backend> {
+        let backends = self.wanted.rules.iter().flat_map(|rule| &rule.backends);
+        backends.map(|(backend, _)| backend)
+    }
+
+    /// Whether the gateway knows the backend.
+    fn knows(&self, backend: &Backend) -> bool {
+        self.stored_weight(backend)
+            .is_some_and(|weight| weight > 0 || self.settled)
+    }
+
+    /// The most that a rule of the stored route gives the backend; `None` if none names it.
+    fn stored_weight(&self, backend: &Backend) -> Option<i32> {
+        let backends = self.stored.rules.iter().flat_map(|rule| &rule.backends);
+        backends
+            .filter(|one| *one.service == *backend.name && one.port == backend.port)
+            .map(|one| one.weight)
+            .max()
+    }
+
+    /// Who takes the requests of the catch-all meanwhile: those of the wanted that the gateway knows, or those that have
+    /// them now.
+    fn held(&self, wanted: &Rule) -> Vec<(Backend, i32)> {
+        let known = wanted.backends.iter().filter(|(backend, _)| self.knows(backend));
+        let mut held: Vec<(Backend, i32)> = known.cloned().collect();
+        if held.is_empty() {
+            let now = self.stored.rules.iter().filter(|rule| !rule.matched);
+            held = now
+                .flat_map(|rule| &rule.backends)
+                .map(|one| (named(&one.service, one.port), one.weight))
+                .filter(|(backend, weight)| *weight > 0 && self.may_serve(backend))
+                .collect();
+        }
+        let relative: Vec<i32> = held.iter().map(|(_, weight)| *weight).collect();
+        for ((_, weight), share) in held.iter_mut().zip(shares(&relative)) {
+            *weight = share;
+        }
+        held
+    }
+
+    /// Those that are not wanted any more, while the gateway may still send requests to them.
+    fn leaving(&self) -> Vec<Backend> {
+        let backends = self.stored.rules.iter().flat_map(|rule| &rule.backends);
+        let mut leaving: Vec<Backend> = backends
+            .filter(|one| one.weight > 0 || !self.settled)
+            .map(|one| named(&one.service, one.port))
+            .filter(|backend| self.may_serve(backend) && !self.backends().any(|wanted| wanted == backend))
+            .collect();
+        leaving.sort();
+        leaving.dedup();
+        leaving
+    }
+
+    /// Whether the backend is not known to be unable to answer. Of one that the policy does not name nothing is known.
+    fn may_serve(&self, backend: &Backend) -> bool {
+        let mut versions = self.policy.versions.iter().zip(&self.observed.readiness);
+        versions
+            .find(|(version, _)| version.backend == *backend)
+            .is_none_or(|(_, readiness)| readiness.ready != Tristate::False)
+    }
+}
+
+fn named(service: &str, port: i32) -> Backend {
+    Backend {
+        name: service.to_owned(),
+        port,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::api::route_match::HttpRouteMatch;
+    use crate::api::route_policy::{HttpRouteTarget, RoutingStrategy};
+    use crate::model::observed::{Body, Object, ParentReport, StoredBackend, StoredRule, Uid};
+    use crate::model::policy::PolicyVersion;
+    use crate::plan::readiness::Readiness;
+
+    const UID: Uid = Uid(1);
+
+    /// `[b:100] a:30 c:70`: matched rules in brackets.
+    fn read(words: &str) -> Vec<(bool, Vec<(&str, i32)>)> {
+        let mut rules: Vec<(bool, Vec<(&str, i32)>)> = Vec::new();
+        let mut open = false;
+        for word in words.split(' ') {
+            let matched = word.starts_with('[');
+            if matched || !open {
+                rules.push((matched, Vec::new()));
+            }
+            let (name, weight) = word.trim_matches(['[', ']']).split_once(':').unwrap();
+            rules.last_mut().unwrap().1.push((name, weight.parse().unwrap()));
+            open = !word.ends_with(']');
+        }
+        rules
+    }
+
+    fn wanted(words: &str) -> Intent {
+        let rule = |(matched, backends): (bool, Vec<(&str, i32)>)| Rule {
+            name: String::new(),
+            matches: vec![HttpRouteMatch::default(); usize::from(matched)],
+            backends: backends
+                .into_iter()
+                .map(|(name, weight)| (named(name, 80), weight))
+                .collect(),
+            mirrors: Vec::new(),
+        };
+        Intent {
+            rules: read(words).into_iter().map(rule).collect(),
+        }
+    }
+
+    fn written(intent: &Intent) -> String {
+        let rule = |rule: &Rule| {
+            let backends: Vec<String> = rule
+                .backends
+                .iter()
+                .map(|(one, weight)| format!("{}:{weight}", one.name))
+                .collect();
+            let text = backends.join(" ");
+            if rule.matches.is_empty() {
+                text
+            } else {
+                format!("[{text}]")
+            }
+        };
+        intent.rules.iter().map(rule).collect::<Vec<_>>().join(" ")
+    }
+
+    fn stored(words: &str, reports: &[i64]) -> Object<Body> {
+        let backend = |(name, weight): (&str, i32)| StoredBackend {
+            service: name.into(),
+            port: 80,
+            weight,
+        };
+        let rule = |(matched, backends): (bool, Vec<(&str, i32)>)| StoredRule {
+            matched,
+            backends: backends.into_iter().map(backend).collect(),
+            mirrors: Box::default(),
+        };
+        let report = |generation: &i64| ParentReport {
+            observed_generation: *generation,
+            ..ParentReport::default()
+        };
+        let route = StoredRoute {
+            rules: read(words).into_iter().map(rule).collect(),
+            parents: reports.iter().map(report).collect(),
+            written: 0,
+        };
+        let meta = Meta {
+            generation: 2,
+            controller: Some(UID),
+            ..Meta::default()
+        };
+        Object {
+            meta,
+            body: Body::Route(Box::new(route)),
+        }
+    }
+
+    /// A policy of a, b and c, of which those are not ready that `unready` names.
+    fn on_the_way(route: Object<Body>, age: i64, unready: &str, to: &str) -> Option<Bridge> {
+        let version = |name: &&str| PolicyVersion {
+            name: (*name).to_owned(),
+            resources: Vec::new(),
+            backend: named(name, 80),
+            weight: 50,
+            weight_config_map: None,
+            matches: Vec::new(),
+            serves_for: None,
+        };
+        let names = ["a", "b", "c"];
+        let policy = Policy {
+            name: "app".to_owned(),
+            namespace: "default".to_owned(),
+            uid: UID,
+            generation: 1,
+            strategy: RoutingStrategy::BlueGreen,
+            versions: names.iter().map(version).collect(),
+            route: Target::HttpRoute("app".to_owned(), HttpRouteTarget::default()),
+            suspend: false,
+        };
+        let readiness = |name: &&str| Readiness {
+            ready: if unready.contains(name) {
+                Tristate::False
+            } else {
+                Tristate::True
+            },
+            reason: "",
+            message: String::new(),
+        };
+        let observed = Observed {
+            readiness: names.iter().map(readiness).collect(),
+            route: Some(Arc::new(route)),
+            route_age: Some(Duration::seconds(age)),
+            ..Observed::default()
+        };
+        towards(&policy, &observed, &wanted(to))
+    }
+
+    /// What is written of `to` where a gateway that knows `from` well has it.
+    fn first(from: &str, unready: &str, to: &str) -> String {
+        let bridge = on_the_way(stored(from, &[2]), 9, unready, to);
+        written(&bridge.map_or_else(|| wanted(to), |bridge| bridge.intent))
+    }
+
+    #[test]
+    fn who_comes_gets_no_request_yet_and_who_leaves_stays_without_one() {
+        for (from, to, want) in [
+            // Nobody comes or leaves.
+            ("a:50 b:50", "a:30 b:70", "a:30 b:70"),
+            ("[b:100] a:100", "[b:100] a:100", "[b:100] a:100"),
+            // One comes.
+            ("a:100", "a:50 b:50", "a:100 b:0"),
+            ("a:50 b:50", "a:30 b:30 c:40", "a:50 b:50 c:0"),
+            ("a:100", "[b:100] a:100", "a:100 b:0"),
+            ("a:100 b:0", "[b:100] a:100", "[b:100] a:100"),
+            // One leaves.
+            ("a:50 b:50", "b:100", "b:100 a:0"),
+            ("b:100 a:0", "b:100", "b:100"),
+            ("[b:100] a:100", "a:100", "a:100 b:0"),
+            // One takes the place of the other.
+            ("b:100", "a:100", "b:100 a:0"),
+            ("b:100 a:0", "a:100", "a:100 b:0"),
+            ("[b:100] b:100", "[b:100] a:100", "[b:100] b:100 a:0"),
+            ("a:30 b:70", "a:50 c:50", "a:100 c:0 b:0"),
+        ] {
+            assert_eq!(first(from, "", to), want, "from {from} to {to}");
+        }
+    }
+
+    #[test]
+    fn who_is_not_ready_leaves_at_once_and_holds_nothing_up() {
+        for (from, unready, to, want) in [
+            ("a:50 b:50", "b", "a:100", "a:100"),
+            ("[b:100] a:100", "b", "a:100", "a:100"),
+            ("a:100", "a", "b:100", "b:100"),
+            ("a:50 b:50", "a", "b:50 c:50", "b:100 c:0"),
+            ("a:50 c:50", "a", "b:100", "c:100 b:0"),
+        ] {
+            assert_eq!(first(from, unready, to), want, "from {from} to {to} without {unready}");
+        }
+    }
+
+    #[test]
+    fn the_gateway_is_given_time_after_each_step() {
+        let way = |reports: &[i64], age| on_the_way(stored("a:100 b:0", reports), age, "", "a:50 b:50");
+        let held = |seconds| {
+            Some(Bridge {
+                intent: wanted("a:100 b:0"),
+                wait: Duration::seconds(seconds),
+            })
+        };
+        assert_eq!(way(&[2], 1), held(1), "too soon");
+        assert_eq!(way(&[1], 9), held(2), "it has not reported on the route as it is now");
+        assert_eq!(way(&[2, 1], 9), held(2), "nor has one of two");
+        assert_eq!(way(&[2], 2), None);
+    }
+
+    #[test]
+    fn without_a_gateway_nobody_is_waited_for() {
+        assert_eq!(on_the_way(stored("a:100", &[]), 0, "", "b:100"), None);
+    }
+}

@@ -1,0 +1,60 @@
+//! `make traffic RUNS=10`: every story so many times, as a table.
+
+use std::fmt::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::stories::{Outcome, STORIES, Story};
+
+/// Plays every story, or those whose names contain this, so many times, and prints what was seen. Fails if a request was lost that must not be.
+pub fn measure(runs: usize, filter: &str) -> ExitCode {
+    let mut table = String::from(
+        "| story | runs | requests | failed | most in one run | followed by the mesh, ms | s |\n|---|---|---|---|---|---|---|\n",
+    );
+    let mut lost = 0;
+    for story in STORIES.iter().filter(|story| story.name.contains(filter)) {
+        let mut outcomes = Vec::new();
+        for run in 1..=runs {
+            eprintln!("[{run}/{runs}] {}", story.name);
+            // Its test has said what is wrong.
+            let Ok(outcome) = catch_unwind(AssertUnwindSafe(story.tell)) else {
+                lost += 1;
+                continue;
+            };
+            eprintln!("{}{}", outcome.answers.failures(outcome.begin), outcome.log);
+            outcomes.push(outcome);
+        }
+        lost += row(&mut table, story, &outcomes);
+    }
+    print!("{table}");
+    ExitCode::from(u8::from(lost > 0))
+}
+
+/// Adds a row; returns how many requests were lost that must not be.
+fn row(table: &mut String, story: &Story, outcomes: &[Outcome]) -> usize {
+    let requests: usize = outcomes.iter().map(|outcome| outcome.answers.0.len()).sum();
+    let failed: Vec<usize> = outcomes.iter().map(|outcome| outcome.answers.failed()).collect();
+    let mut lags: Vec<Duration> = outcomes.iter().filter_map(Outcome::lag).collect();
+    let mut times: Vec<Duration> = outcomes.iter().map(|outcome| outcome.took).collect();
+    let all: usize = failed.iter().sum();
+    let _ = writeln!(
+        table,
+        "| {} | {} | {requests} | {all} | {} | {} | {} |",
+        story.name,
+        outcomes.len(),
+        failed.iter().max().unwrap_or(&0),
+        range(&mut lags, |time| time.as_millis().to_string()),
+        range(&mut times, |time| format!("{:.1}", time.as_secs_f64())),
+    );
+    if story.loses { 0 } else { all }
+}
+
+/// Median and most.
+fn range(times: &mut [Duration], text: impl Fn(Duration) -> String) -> String {
+    times.sort();
+    let Some(most) = times.last() else {
+        return "–".to_owned();
+    };
+    format!("{} / {}", text(times[times.len() / 2]), text(*most))
+}

@@ -1,0 +1,52 @@
+//! Where requests go, not only where routes say: real requests through a real data plane.
+//!
+//! The tests run in a network namespace of their own ([`namespace`]), where every address of a pod is an address of this
+//! machine: Contour and Envoy carry the routes ([`mesh`]), the pods that kwok simulates answer ([`pods`]), and clients
+//! count what becomes of their requests ([`load`]). Cluster and operator are those of `tests/it`.
+//!
+//! `RUNS=10 cargo test --test traffic` does not test, but measures: every story that many times, and prints a table.
+
+// What `clippy.toml` allows in tests it allows in functions marked `#[test]` only.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod app;
+mod figures;
+mod load;
+mod mesh;
+mod namespace;
+mod pods;
+mod shares;
+mod stories;
+#[path = "../it/support/mod.rs"]
+mod support;
+
+use std::env;
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+/// Tests mostly wait; more at once would take the processors from each other.
+const AT_ONCE: usize = 2;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    let tests: Vec<(&'static str, fn())> = shares::TESTS.iter().chain(stories::TESTS).copied().collect();
+    let skipped = if arguments.list { None } else { namespace::enter().err() };
+    if let Some(reason) = &skipped {
+        println!("the tests of requests are skipped: {reason}");
+    }
+    let runs = env::var("RUNS").unwrap_or_default();
+    if skipped.is_none() && !runs.is_empty() {
+        let runs = runs.parse().expect("RUNS is a number");
+        return figures::measure(runs, arguments.filter.as_deref().unwrap_or_default());
+    }
+    arguments.test_threads.get_or_insert(AT_ONCE);
+    let trial = |(name, run): (&str, fn())| {
+        let run = move || {
+            run();
+            Ok(())
+        };
+        Trial::test(name, run).with_ignored_flag(skipped.is_some())
+    };
+    libtest_mimic::run(&arguments, tests.into_iter().map(trial).collect()).exit_code()
+}

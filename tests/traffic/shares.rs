@@ -1,0 +1,109 @@
+//! Who answers is who the route says.
+
+use crate::app::{App, version, weighted};
+use crate::load::{self, Answers};
+use crate::mesh::mesh;
+use crate::support::{SOON, equal, wait_until};
+
+pub const TESTS: &[(&str, fn())] = &[
+    (
+        "blue_green_answers_are_shared_by_weight",
+        blue_green_answers_are_shared_by_weight,
+    ),
+    (
+        "a_canary_answers_what_its_header_says_and_nothing_else",
+        a_canary_answers_what_its_header_says_and_nothing_else,
+    ),
+    (
+        "a_mirrored_candidate_gets_copies_and_answers_nobody",
+        a_mirrored_candidate_gets_copies_and_answers_nobody,
+    ),
+];
+
+/// So many requests are enough for shares to within [`NEAR`] percentage points: that is 3.8 standard deviations.
+const REQUESTS: usize = 4000;
+const NEAR: f64 = 3.0;
+
+fn blue_green_answers_are_shared_by_weight() {
+    let app = App::new("blue-green");
+    app.begin(&[version("a"), version("b")]);
+    shares_are(&app, 50.0);
+    app.apply(&[weighted("a", 30), weighted("b", 70)]);
+    shares_are(&app, 30.0);
+    app.live_weight(0, 100);
+    app.live_weight(1, 25);
+    shares_are(&app, 80.0);
+}
+
+/// Waits until version `a` gets about this percentage, and sees that it stays so.
+#[track_caller]
+fn shares_are(app: &App, percent: f64) {
+    wait_until("the shares follow", SOON, || {
+        let seen = app.send(200).percent("a");
+        if (seen - percent).abs() < 4.0 * NEAR {
+            Ok(())
+        } else {
+            Err(format!("{seen} instead of {percent}"))
+        }
+    });
+    let answers = app.send(REQUESTS);
+    let (a, b) = (answers.percent("a"), answers.percent("b"));
+    assert!((a - percent).abs() < NEAR, "{a} % instead of {percent} %");
+    assert!(
+        (a + b - 100.0).abs() < 0.01,
+        "a {a} %, b {b} %:\n{}",
+        answers.failures(answers.0[0].sent)
+    );
+    headers_are_true(app, &answers);
+}
+
+/// Response header `app-version` names the version that answered.
+#[track_caller]
+fn headers_are_true(app: &App, answers: &Answers) {
+    for answer in &answers.0 {
+        let index = usize::from(answer.version.as_deref() != Ok("a"));
+        assert_eq!(answer.app_version, app.version(index), "{answer:?}");
+    }
+}
+
+fn a_canary_answers_what_its_header_says_and_nothing_else() {
+    let app = App::new("canary");
+    app.begin(&[version("a"), version("b")]);
+    let marked = app.target(&[("traffic", "test")]);
+    wait_until("the canary answers", SOON, || {
+        equal(load::send(1, &marked).0[0].version.clone(), &Ok("b".to_owned())).map(drop)
+    });
+    for (answers, version) in [
+        (app.send(500), "a"),
+        (load::send(500, &marked), "b"),
+        (load::send(500, &app.target(&[("traffic", "other")])), "a"),
+    ] {
+        assert!(
+            answers.percent(version) >= 100.0,
+            "{version}: {} %",
+            answers.percent(version)
+        );
+        headers_are_true(&app, &answers);
+    }
+}
+
+/// Half of the requests are to be copied. Contour 1.33 knows of no percentages and copies all of them, so that is what
+/// the candidate gets here; the route says 50.
+fn a_mirrored_candidate_gets_copies_and_answers_nobody() {
+    let app = App::new("mirror");
+    app.begin(&[version("a"), weighted("b", 50)]);
+    let copies = || mesh().pods.count(&app.test.namespace, "b").copies;
+    wait_until("requests are copied", SOON, || {
+        app.send(1);
+        if copies() > 0 { Ok(()) } else { Err("none".to_owned()) }
+    });
+    let before = copies();
+    let answers = app.send(1000);
+    assert!(answers.percent("a") >= 100.0, "{} %", answers.percent("a"));
+    headers_are_true(&app, &answers);
+    wait_until("the last copies have come", SOON, || {
+        equal(copies() - before, &answers.0.len()).map(drop)
+    });
+    assert_eq!(mesh().pods.count(&app.test.namespace, "b").requests, 0);
+    assert_eq!(app.test.rules(&app.name)[0].mirrors, [(app.version(1), 50)]);
+}

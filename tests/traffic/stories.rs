@@ -1,0 +1,279 @@
+//! What becomes of requests while an application changes. Each story is told under load and says what it saw; the tests
+//! say what it must be, and [`crate::figures`] measures it.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::app::{App, version, weighted};
+use crate::load::{Answers, Load};
+use crate::mesh::mesh;
+use crate::support::recorder::{Recorder, Seen};
+use crate::support::routes;
+use crate::support::{SOON, wait_until};
+
+pub const TESTS: &[(&str, fn())] = &[
+    ("no_request_is_lost_when_a_candidate_comes_and_goes", || {
+        STORIES[0].test()
+    }),
+    ("no_request_is_lost_when_a_blue_green_candidate_is_promoted", || {
+        STORIES[1].test()
+    }),
+    ("no_request_is_lost_when_a_canary_is_promoted", || STORIES[2].test()),
+    ("no_request_is_lost_when_a_mirrored_candidate_is_promoted", || {
+        STORIES[3].test()
+    }),
+    (
+        "no_request_is_lost_when_the_operator_dies_in_a_blue_green_promotion",
+        || STORIES[4].test(),
+    ),
+    (
+        "no_request_is_lost_when_the_operator_dies_in_the_promotion_of_a_canary",
+        || STORIES[5].test(),
+    ),
+    (
+        "no_request_is_lost_when_the_operator_dies_in_the_promotion_of_a_mirrored_candidate",
+        || STORIES[6].test(),
+    ),
+    (
+        "when_a_pod_fails_requests_fail_no_longer_than_route_and_mesh_take",
+        || STORIES[7].test(),
+    ),
+];
+
+pub const STORIES: [Story; 8] = [
+    Story {
+        name: "candidate added, weights moved, candidate given up",
+        tell: comes_and_goes,
+        loses: false,
+    },
+    Story {
+        name: "promotion, blue-green",
+        tell: || promotion("blue-green", false),
+        loses: false,
+    },
+    Story {
+        name: "promotion, canary",
+        tell: || promotion("canary", false),
+        loses: false,
+    },
+    Story {
+        name: "promotion, mirror",
+        tell: || promotion("mirror", false),
+        loses: false,
+    },
+    Story {
+        name: "promotion, blue-green, operator killed",
+        tell: || promotion("blue-green", true),
+        loses: false,
+    },
+    Story {
+        name: "promotion, canary, operator killed",
+        tell: || promotion("canary", true),
+        loses: false,
+    },
+    Story {
+        name: "promotion, mirror, operator killed",
+        tell: || promotion("mirror", true),
+        loses: false,
+    },
+    Story {
+        name: "the candidate's only pod fails",
+        tell: a_pod_fails,
+        loses: true,
+    },
+];
+
+/// Requests each second.
+const RATE: u32 = 200;
+
+/// The share of those that a canary answers.
+const MARKED: u32 = 50;
+
+/// How long the mesh may take to follow a route that is stored. Contour waits up to 0.5 s for further changes.
+const MESH: Duration = Duration::from_millis(1500);
+
+/// A story.
+pub struct Story {
+    /// As a row of a table.
+    pub name: &'static str,
+    /// Plays it.
+    pub tell: fn() -> Outcome,
+    /// Whether requests may be lost for as long as route and mesh take.
+    pub loses: bool,
+}
+
+/// What a story saw.
+pub struct Outcome {
+    /// When the change was asked for.
+    pub begin: Instant,
+    /// From then until everything is as it was asked for.
+    pub took: Duration,
+    /// Of all requests.
+    pub answers: Answers,
+    /// When the route was stored after which something must be so: no answer of version `a`, or no failure.
+    pub route: Option<Instant>,
+    /// When the last request was sent that was not so.
+    pub last: Option<Instant>,
+    /// What Envoy says of failures.
+    pub log: String,
+}
+
+impl Outcome {
+    /// How long the mesh took to follow the route.
+    pub fn lag(&self) -> Option<Duration> {
+        Some(self.last?.saturating_duration_since(self.route?))
+    }
+}
+
+impl Story {
+    fn test(&self) {
+        let outcome = (self.tell)();
+        let Outcome { answers, begin, .. } = &outcome;
+        println!(
+            "{}: {} requests, {} failed",
+            self.name,
+            answers.0.len(),
+            answers.failed()
+        );
+        println!("{}{}", answers.failures(*begin), outcome.log);
+        if !self.loses {
+            answers.assert_none_failed(*begin);
+        }
+        if let Some(lag) = outcome.lag() {
+            assert!(lag < MESH, "{lag:?} after the route was stored it was not followed yet");
+        }
+    }
+}
+
+fn comes_and_goes() -> Outcome {
+    let app = App::new("blue-green");
+    app.begin(&[version("a")]);
+    let load = app.load(RATE);
+    load.goes_on();
+    let begin = Instant::now();
+    app.apply(&[version("a"), version("b")]);
+    app.settles();
+    load.goes_on();
+    app.apply(&[weighted("a", 30), weighted("b", 70)]);
+    app.settles();
+    app.live_weight(1, 10);
+    app.test
+        .shares_become(&app.name, &[(&app.version(0), 75), (&app.version(1), 25)]);
+    load.goes_on();
+    app.apply(&[version("a")]);
+    app.settles();
+    app.test.gone("deployment", &app.version(1));
+    let took = begin.elapsed();
+    load.goes_on();
+    let answers = load.stop();
+    assert!(answers.percent("b") > 5.0, "b was never asked");
+    Outcome {
+        begin,
+        took,
+        answers,
+        route: None,
+        last: None,
+        log: mesh().failures(&app.target(&[]).host),
+    }
+}
+
+/// Of `b`, which is a candidate beside `a`.
+fn promotion(strategy: &'static str, kill: bool) -> Outcome {
+    let app = App::new(strategy);
+    app.begin(&[version("a"), version("b")]);
+    let loads = loads(&app, strategy);
+    loads.iter().for_each(Load::goes_on);
+    let routes = app.test.watch("httproute");
+    let begin = Instant::now();
+    app.apply(&[version("b")]);
+    if kill {
+        // A promotion takes about 14 s here.
+        let moment = Duration::from_millis(fastrand::u64(0..14_000));
+        println!("the operator is killed after {moment:?}");
+        thread::sleep(moment.saturating_sub(begin.elapsed()));
+        app.test.kill();
+        app.test.start();
+    }
+    app.settles();
+    app.test.gone("deployment", &app.version(1));
+    let took = begin.elapsed();
+    loads.iter().for_each(Load::goes_on);
+    let answers: Vec<Answers> = loads.into_iter().map(Load::stop).collect();
+    if let Some(marked) = answers.get(1) {
+        assert_eq!(marked.last_of("a"), None, "a answered what is for b");
+    }
+    let route = stored(&routes, begin, |catch_all| catch_all != app.version(0));
+    let last = answers[0].last_of("a");
+    let mut all: Vec<_> = answers.into_iter().flat_map(|answers| answers.0).collect();
+    all.sort_by_key(|answer| answer.sent);
+    Outcome {
+        begin,
+        took,
+        answers: Answers(all),
+        route: Some(route),
+        last,
+        log: mesh().failures(&app.target(&[]).host),
+    }
+}
+
+/// Of a canary also the requests that only it answers.
+fn loads(app: &App, strategy: &str) -> Vec<Load> {
+    if strategy != "canary" {
+        return vec![app.load(RATE)];
+    }
+    let marked = app.target(&[("traffic", "test")]);
+    wait_until("the canary answers", SOON, || {
+        let answer = crate::load::send(1, &marked).0[0].version.clone();
+        if answer.as_deref() == Ok("b") {
+            Ok(())
+        } else {
+            Err(format!("{answer:?}"))
+        }
+    });
+    vec![app.load(RATE - MARKED), Load::start(MARKED, marked)]
+}
+
+fn a_pod_fails() -> Outcome {
+    let app = App::new("blue-green");
+    app.begin(&[version("a"), version("b")]);
+    let load = app.load(RATE);
+    load.goes_on();
+    let routes = app.test.watch("httproute");
+    let begin = Instant::now();
+    // It serves no longer, and is reported as not Ready at the same moment: the readiness probe is not our part.
+    let selector = format!("--selector=app={}", app.version(1));
+    app.test
+        .kubectl(["annotate", "pod", &selector, "kwok.iter8.tools/unready=true"]);
+    app.test.shares_become(&app.name, &[(&app.version(0), 100)]);
+    let took = begin.elapsed();
+    load.goes_on();
+    load.goes_on();
+    let answers = load.stop();
+    let route = stored(&routes, begin, |catch_all| catch_all == app.version(0));
+    let last = answers.bursts().last().map(|burst| burst.to);
+    Outcome {
+        begin,
+        took,
+        answers,
+        route: Some(route),
+        last,
+        log: mesh().failures(&app.target(&[]).host),
+    }
+}
+
+/// When the first `HTTPRoute` since then was stored whose catch-all names only such Services with a weight.
+#[track_caller]
+fn stored(routes: &Recorder, since: Instant, wanted: impl Fn(&str) -> bool) -> Instant {
+    let fits = |seen: &&Seen| {
+        let rules = routes::rules(&seen.object);
+        let catch_all = rules.iter().rfind(|rule| rule.matches.is_empty());
+        let backends = catch_all.map(|rule| rule.backends.clone()).unwrap_or_default();
+        seen.at > since
+            && backends
+                .iter()
+                .filter(|(_, weight)| *weight > 0)
+                .all(|(name, _)| wanted(name))
+    };
+    let versions = routes.versions();
+    versions.iter().find(fits).expect("there was no such route").at
+}
