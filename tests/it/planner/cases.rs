@@ -435,3 +435,24 @@ fn a_stand_in_that_becomes_the_primary_again_changed_rolls_while_its_successor_s
         checks::end(&world);
     }
 }
+
+#[test]
+fn a_version_that_comes_back_with_another_port_is_not_named_with_it_before_its_service_has_it() {
+    let eight = Version {
+        port: Some(8080),
+        ..version("web:1")
+    };
+    let a = |port| Version {
+        port,
+        ..named("a", "web:1")
+    };
+    let mut world = settled(spec("blue-green", vec![version("web:1"), a(None)]));
+    world.edit(spec("blue-green", vec![a(None)]));
+    release(&mut world);
+    // Before web-0 goes.
+    world.edit(spec("blue-green", vec![eight]));
+    release(&mut world);
+    world.edit(spec("blue-green", vec![a(Some(8080))]));
+    settle(&mut world);
+    checks::end(&world);
+}
