@@ -66,11 +66,16 @@ fn entries(release: &Release, observed: &Observed, plan: &Plan) -> Vec<PolicyVer
         .is_some_and(|policy| routing(release) == Some(policy.spec.strategy));
     for version in &release.versions {
         let mut entry = objects::policy_entry(release, version);
-        if let Some(held) = stored(&version.name).filter(|_| plan.holds(&version.name)) {
-            entry.backend.clone_from(&held.backend);
-            if same_form {
-                entry.matches.clone_from(&held.matches);
+        match stored(&version.name) {
+            _ if !plan.holds(&version.name) => {}
+            Some(held) => {
+                entry.backend.clone_from(&held.backend);
+                if same_form {
+                    entry.matches.clone_from(&held.matches);
+                }
             }
+            // It left before, and comes back with another port than its Service has.
+            None => entry.backend.port = live_port(observed, &version.name).unwrap_or(entry.backend.port),
         }
         entry.serves_for = stands_in_for(release, plan, &version.name);
         entries.push(entry);
@@ -101,6 +106,13 @@ fn entries(release: &Release, observed: &Observed, plan: &Plan) -> Vec<PolicyVer
         entries.insert(0, entry);
     }
     entries
+}
+
+/// The port of a Service as it is that requests are sent to.
+fn live_port(observed: &Observed, name: &str) -> Option<i32> {
+    let ports = &observed.service(name)?.ports;
+    let main = ports.iter().find(|port| &*port.name == objects::HTTP).or(ports.first());
+    main.map(|port| port.port)
 }
 
 fn stands_in_for(release: &Release, plan: &Plan, name: &str) -> Option<String> {

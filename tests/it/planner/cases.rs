@@ -414,3 +414,45 @@ fn a_service_selects_the_pods_of_before_and_after_while_their_labels_change() {
     let app = |track: &str| json!({ "app": "web-0", "track": track });
     assert_eq!(seen, [app("old"), json!({ "app": "web-0" }), app("new")]);
 }
+
+#[test]
+fn a_stand_in_that_becomes_the_primary_again_changed_rolls_while_its_successor_serves() {
+    for strategy in ["blue-green", "canary"] {
+        let mut world = settled(spec(strategy, vec![version("web:1")]));
+        world.edit(spec(strategy, vec![named("a", "web:1")]));
+        release(&mut world);
+        policy_too(&mut world);
+        (0..3).for_each(|_| world.roll("a"));
+        world.sync();
+        world.edit(spec(strategy, vec![version("web:2")]));
+        release(&mut world);
+        let promotion = world.status.as_ref().unwrap().promotion.clone().unwrap();
+        assert_eq!(
+            (promotion.step, promotion.source.as_str()),
+            (PromotionStep::Switch, "a")
+        );
+        settle(&mut world);
+        checks::end(&world);
+    }
+}
+
+#[test]
+fn a_version_that_comes_back_with_another_port_is_not_named_with_it_before_its_service_has_it() {
+    let eight = Version {
+        port: Some(8080),
+        ..version("web:1")
+    };
+    let a = |port| Version {
+        port,
+        ..named("a", "web:1")
+    };
+    let mut world = settled(spec("blue-green", vec![version("web:1"), a(None)]));
+    world.edit(spec("blue-green", vec![a(None)]));
+    release(&mut world);
+    // Before web-0 goes.
+    world.edit(spec("blue-green", vec![eight]));
+    release(&mut world);
+    world.edit(spec("blue-green", vec![a(Some(8080))]));
+    settle(&mut world);
+    checks::end(&world);
+}
