@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::ObjectReference;
-use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::api::events::v1::{Event, EventSeries};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams, PostParams};
@@ -19,6 +19,8 @@ use crate::model::observed::Uid;
 
 /// Events that may wait to be sent.
 const QUEUE: usize = 1000;
+/// How long an Event waits for others: what it tells of is more urgent, and those that are alike are one request then.
+const LINGER: Duration = Duration::from_secs(1);
 /// How long sending one Event may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -105,21 +107,36 @@ struct Sent {
 
 impl Sender {
     async fn run(mut self, mut waiting: mpsc::Receiver<Event>) {
-        while let Some(event) = waiting.recv().await {
-            let regarding = event.regarding.clone().unwrap_or_default();
-            let reason = event.reason.clone();
-            let sent = tokio::time::timeout(REQUEST_TIMEOUT, self.send(event)).await;
-            let error = match sent {
-                Ok(Ok(())) => continue,
-                Ok(Err(error)) => error.to_string(),
-                Err(_) => "no answer in time".to_owned(),
-            };
-            let (namespace, name) = (regarding.namespace, regarding.name);
-            tracing::warn!(namespace, name, reason, error, "Event not sent");
+        while let Some(first) = waiting.recv().await {
+            tokio::time::sleep(LINGER).await;
+            let mut batch = vec![(first, 1)];
+            while let Ok(event) = waiting.try_recv() {
+                match batch.iter_mut().find(|(other, _)| *other == event) {
+                    Some((_, count)) => *count += 1,
+                    None => batch.push((event, 1)),
+                }
+            }
+            for (event, count) in batch {
+                self.try_to_send(event, count).await;
+            }
         }
     }
 
-    async fn send(&mut self, mut event: Event) -> kube::Result<()> {
+    async fn try_to_send(&mut self, event: Event, count: i32) {
+        let regarding = event.regarding.clone().unwrap_or_default();
+        let reason = event.reason.clone();
+        let sent = tokio::time::timeout(REQUEST_TIMEOUT, self.send(event, count)).await;
+        let error = match sent {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "no answer in time".to_owned(),
+        };
+        let (namespace, name) = (regarding.namespace, regarding.name);
+        tracing::warn!(namespace, name, reason, error, "Event not sent");
+    }
+
+    /// Sends an Event that came `count` times.
+    async fn send(&mut self, mut event: Event, count: i32) -> kube::Result<()> {
         self.forget();
         let regarding = event.regarding.clone().unwrap_or_default();
         let namespace = regarding.namespace.unwrap_or_default();
@@ -128,11 +145,11 @@ impl Sender {
         let key = digest(&event);
         // What cannot be counted on is made anew the next time.
         if let Some(mut sent) = self.sent.remove(&key) {
-            let series = json!({ "series": { "count": sent.count + 1, "lastObservedTime": MicroTime(now) } });
+            let series = json!({ "series": { "count": sent.count + count, "lastObservedTime": MicroTime(now) } });
             events
                 .patch(&sent.name, &PatchParams::default(), &Patch::Merge(&series))
                 .await?;
-            sent.count += 1;
+            sent.count += count;
             sent.last = Instant::now();
             self.sent.insert(key, sent);
             return Ok(());
@@ -145,9 +162,15 @@ impl Sender {
         };
         event.event_time = Some(MicroTime(now));
         event.reporting_instance = Some(self.instance.clone());
+        if count > 1 {
+            event.series = Some(EventSeries {
+                count,
+                last_observed_time: MicroTime(now),
+            });
+        }
         events.create(&PostParams::default(), &event).await?;
         let last = Instant::now();
-        self.sent.insert(key, Sent { name, count: 1, last });
+        self.sent.insert(key, Sent { name, count, last });
         Ok(())
     }
 

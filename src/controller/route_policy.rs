@@ -99,6 +99,11 @@ impl Subject<'_> {
         if let Some(failure) = failure.as_ref().filter(|failure| is_outdated(failure)) {
             return Outcome::Retry(failure.clone());
         }
+        if failure.is_none() && written.is_plain() && !self.context.wakeups.policies.is_empty() {
+            // The routes of others come before this one's status.
+            self.context.wakeups.policies.add(self.key.clone());
+            return Outcome::Done(None);
+        }
         // Of the versions, what the route was planned from: else one that became ready since would be reported as ready
         // beside a route that lacks it.
         let observed = Observed {

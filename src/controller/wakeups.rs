@@ -1,12 +1,18 @@
 //! From a change in the store to the objects that must be looked at again.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::Key;
 use super::index::{Index, Lost, Place, References, Referred};
 use super::queue::Queue;
 use crate::cluster::{Change, Store};
 use crate::model::kind::{Kind, KindRef};
+
+/// How long a Release waits after a change of what it is made of. What a route needs is done by its RoutePolicy, at once:
+/// the Release only reports it, or goes on with a promotion. So it is no competitor of the route for the API server, and
+/// changes that belong together come in one go.
+const ROUTES_FIRST: Duration = Duration::from_millis(100);
 
 /// The queues of all reconcilers, and who is put into them by what.
 #[derive(Default)]
@@ -54,7 +60,7 @@ impl Wakeups {
                 self.index().lose((owner, key.clone()), *kind, &change.name);
             }
             match owner {
-                Kind::Release => self.releases.add(key),
+                Kind::Release => self.releases.add_after(key, ROUTES_FIRST),
                 _ => self.policies.add(key),
             }
         }

@@ -20,6 +20,8 @@ pub struct Written {
     pub events: Vec<Event>,
     /// Objects that were deleted since the last reconcile: one that is made again is worth an Event.
     pub lost: Lost,
+    /// How many objects were written.
+    applied: usize,
     /// Whether all was made before: what is missing was deleted, perhaps with its owner.
     made_before: bool,
     /// Whether the owner is known to exist still, since the writes were planned.
@@ -34,6 +36,11 @@ impl Written {
             made_before,
             ..Self::default()
         }
+    }
+
+    /// Whether something was written, and nothing else is to be told of it than that it is so.
+    pub fn is_plain(&self) -> bool {
+        self.applied > 0 && self.failures.is_empty() && self.events.is_empty()
     }
 
     /// What was refused that time may mend.
@@ -80,6 +87,7 @@ impl Context {
         match applied {
             Ok(applied) => {
                 self.rejections.remove(owner.key, *kind, name);
+                written.applied += 1;
                 if applied.changed || applied.created {
                     tracing::info!(namespace, %kind, name, created = applied.created, "applied");
                     written.events.extend(event.clone());
