@@ -32,6 +32,8 @@ pub struct Observed {
     pub objects: BTreeMap<(Kind, String), Arc<Object<Body>>>,
     /// The routes that the Release's `RoutePolicy` owns, and those with the application's name.
     pub routes: Vec<StoredRoute>,
+    /// Kinds of routes of which it is not known which there are.
+    pub unlisted: BTreeSet<Kind>,
     /// The status as it is stored.
     pub status: Option<ReleaseStatus>,
     /// Versions whose objects the API server refuses as they are wanted now.
@@ -53,6 +55,15 @@ impl PolicySeen {
     /// Its entry of that name.
     pub fn entry(&self, name: &str) -> Option<&PolicyVersion> {
         self.spec.versions.iter().find(|version| version.name == name)
+    }
+
+    /// The kind of route that it asks for.
+    pub fn target_kind(&self) -> Kind {
+        if self.spec.route.http_route.is_some() {
+            Kind::HttpRoute
+        } else {
+            Kind::VirtualService
+        }
     }
 
     /// Whether the route follows the policy as it is now and is accepted.
@@ -130,17 +141,20 @@ impl Observed {
     pub fn names_port(&self, service: &str, port: i32) -> bool {
         let rules = self.routes.iter().flat_map(|route| route.rules.iter());
         let mut named = rules.flat_map(|rule| rule.backends.iter().chain(&rule.mirrors));
-        named.any(|backend| *backend.service == *service && backend.port == port)
+        self.route_unknown() || named.any(|backend| *backend.service == *service && backend.port == port)
     }
 
-    /// Whether a stored route names the Service.
+    /// Whether a stored route names the Service, as far as that can be told.
     pub fn is_routed(&self, service: &str) -> bool {
-        self.routes.iter().flat_map(|route| route.rules.iter()).any(|rule| {
-            rule.backends
-                .iter()
-                .chain(&rule.mirrors)
-                .any(|backend| *backend.service == *service)
-        })
+        let rules = self.routes.iter().flat_map(|route| route.rules.iter());
+        let mut named = rules.flat_map(|rule| rule.backends.iter().chain(&rule.mirrors));
+        self.route_unknown() || named.any(|backend| *backend.service == *service)
+    }
+
+    /// Whether it is not known what the policy's route is: it may name anything.
+    fn route_unknown(&self) -> bool {
+        let policy = self.policy.as_ref();
+        policy.is_some_and(|policy| self.unlisted.contains(&policy.target_kind()))
     }
 }
 

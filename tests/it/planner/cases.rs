@@ -414,3 +414,37 @@ fn a_service_selects_the_pods_of_before_and_after_while_their_labels_change() {
     let app = |track: &str| json!({ "app": "web-0", "track": track });
     assert_eq!(seen, [app("old"), json!({ "app": "web-0" }), app("new")]);
 }
+
+#[test]
+fn while_a_kind_of_route_cannot_be_listed_no_version_goes_and_status_says_so() {
+    let mut world = settled(spec("blue-green", vec![version("web:1"), version("web:2")]));
+    edit(&mut world, &Edit::Drop(1));
+    rounds(&mut world, 2);
+    world.pass(Duration::seconds(60));
+    for kind in [Kind::VirtualService, Kind::HttpRoute] {
+        let mut observed = operator::observe_release(&world);
+        let planned = |observed: &_| iter8::plan::release::plan(&world.release, observed, world.now);
+        assert!(!planned(&observed).removals.is_empty());
+        observed.unlisted.insert(kind);
+        let plan = planned(&observed);
+        let reasons: Vec<_> = plan.failures.iter().map(|one| one.reason.as_str()).collect();
+        assert_eq!((plan.removals.len(), &*reasons), (0, &["NotListed"][..]), "{kind}");
+    }
+}
+
+#[test]
+fn a_live_weight_that_cannot_be_seen_stays_in_force() {
+    let mut world = settled(spec("blue-green", vec![version("web:1"), version("web:2")]));
+    world.annotate("web-1-weight-config", Some("20"));
+    settle(&mut world);
+    let policy = operator::valid_policy(&world).unwrap();
+    let mut observed = operator::observe_policy(&world, &policy);
+    observed.weights.clear();
+    let weights = |observed: &_| {
+        let plan = policy::plan(&policy, observed, routes::render);
+        plan.weights.iter().map(|one| one.weight).collect::<Vec<_>>()
+    };
+    assert_eq!(weights(&observed), [50, 50]);
+    observed.weights_unknown = true;
+    assert_eq!(weights(&observed), [50, 20]);
+}

@@ -226,6 +226,7 @@ pub fn observe_policy(world: &World, policy: &Policy) -> policy::Observed {
             .map(|version| readiness(world, &version.name))
             .collect(),
         weights: weights.collect(),
+        weights_unknown: false,
         route: world.seen.get(&place).cloned(),
         route_age: None,
         stale: stale
