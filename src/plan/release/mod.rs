@@ -74,6 +74,13 @@ impl PolicySeen {
         })
     }
 
+    /// Whether its status is of a route that sends nobody to this version.
+    pub fn gives_nothing(&self, version: &str) -> bool {
+        let status = self.status.iter().flat_map(|status| &status.versions);
+        let mut told = status.filter(|one| one.name == version);
+        told.any(|one| one.percent == Some(0))
+    }
+
     /// When a route that follows the policy as it is now was first accepted.
     pub fn accepted_since(&self) -> Option<DateTime<Utc>> {
         self.status

@@ -164,7 +164,12 @@ impl Scene<'_> {
             return self.decision(PromotionStep::Roll, source, message);
         }
         // The stored route may follow the policy and still name the primary: from a time when the source was not ready.
-        let coming = self.observed.is_ready(source) && self.observed.is_routed(name);
+        // What status says since when may be of that time, too.
+        let coming = if self.observed.is_routed(name) {
+            self.observed.is_ready(source)
+        } else {
+            !self.policy.gives_nothing(name)
+        };
         match self.policy.drained_at(self.release.drain_seconds).filter(|_| !coming) {
             Some(end) if end <= self.now => self.decision(
                 PromotionStep::Roll,
