@@ -54,7 +54,12 @@ pub fn mismatches(release: &Release) -> Vec<(String, Failure)> {
 pub fn plan(release: &Release, observed: &Observed, built: &[Built], now: DateTime<Utc>, plan: &mut Plan) {
     for (index, version) in release.versions.iter().enumerate() {
         let held = plan.holds(&version.name);
-        if !held {
+        if held {
+            // It stays routed as it is only for as long as what has its name is ours.
+            let kinds = [Kind::Deployment, Kind::Service];
+            let checked = kinds.map(|kind| precondition(release, observed, kind, &version.name, false));
+            plan.failures.extend(checked.into_iter().filter_map(Result::err));
+        } else {
             let replicas = built.get(index).and_then(|built| built.replicas);
             plan_deployment(release, observed, version, replicas, plan);
             let extra = extra_ports(release, observed, version, now, plan);

@@ -1,5 +1,7 @@
 //! Orders of events that once broke a promise.
 
+use std::sync::Arc;
+
 use chrono::Duration;
 use iter8::api::release::PromotionStep;
 use iter8::model::kind::Kind;
@@ -471,4 +473,29 @@ fn a_primary_drains_though_the_policys_status_is_lost_after_the_route_is_switche
     assert_eq!(checks::step(&world), Some(PromotionStep::Switch));
     settle(&mut world);
     checks::end(&world);
+}
+
+/// A Release with a version of which the objects are not written as they are wanted.
+fn with_a_selector_that_selects_nothing(world: &mut World) {
+    let selector = json!({ "selector": { "app": "other" } });
+    world.release.versions[1].service_specification = Some(Specification {
+        spec: selector.as_object().unwrap().clone(),
+        ..Specification::default()
+    });
+}
+
+#[test]
+fn a_version_that_stays_as_it_is_must_not_be_routed_to_a_strangers_objects() {
+    let mut world = settled(spec("blue-green", vec![version("web:1"), version("web:2")]));
+    with_a_selector_that_selects_nothing(&mut world);
+    for kind in [Kind::Deployment, Kind::Service] {
+        let mut observed = operator::observe_release(&world);
+        let planned = |observed: &_| iter8::plan::release::plan(&world.release, observed, world.now);
+        assert!(planned(&observed).objects.policy.is_some());
+        let object = observed.objects.get_mut(&(kind, "web-1".to_owned())).unwrap();
+        Arc::make_mut(object).meta.controller = Some(Uid(99));
+        let plan = planned(&observed);
+        let conflict = plan.failures.iter().any(|one| one.reason == "NameConflict");
+        assert!(conflict && plan.objects.policy.is_none(), "{kind}: {:?}", plan.failures);
+    }
 }
