@@ -499,3 +499,62 @@ fn a_version_that_stays_as_it_is_must_not_be_routed_to_a_strangers_objects() {
         assert!(conflict && plan.objects.policy.is_none(), "{kind}: {:?}", plan.failures);
     }
 }
+
+#[test]
+fn a_rollout_in_place_is_in_status_before_the_primary_changes_and_goes_on_after_a_crash() {
+    let mut world = settled(spec("blue-green", vec![version("web:1"), version("web:2")]));
+    world.scaled_by_user("web-0", 2);
+    settle(&mut world);
+    edit(&mut world, &Edit::Promote(0));
+    let images = |world: &World| world.deployment("web-0").unwrap().images.clone();
+    release(&mut world);
+    assert_eq!(checks::step(&world), Some(PromotionStep::InPlace));
+    assert_eq!(*images(&world), ["web:1".into()]);
+    // A crash right after the primary's new template.
+    let crash = Crash {
+        after: Some(1),
+        without_status: true,
+    };
+    operator::release(&mut world, crash);
+    assert_eq!(*images(&world), ["web:2".into()]);
+    release(&mut world);
+    policy_too(&mut world);
+    world.pass(Duration::seconds(11));
+    release(&mut world);
+    assert!(world.deployment("web-1").is_some(), "{}", world.log.join("\n"));
+    assert_eq!(checks::step(&world), Some(PromotionStep::InPlace));
+    settle(&mut world);
+    checks::end(&world);
+}
+
+#[test]
+fn a_source_drains_though_no_status_told_of_the_steps_since_it_stood_in() {
+    let in_spec = |image| named("b", image);
+    let mut world = settled(spec("blue-green", vec![named("a", "web:1"), in_spec("web:2")]));
+    world.edit(spec("blue-green", vec![named("a", "web:2"), in_spec("web:3")]));
+    let lost = Crash {
+        after: None,
+        without_status: true,
+    };
+    let returned = |world: &World| {
+        let entries = &world.policy.as_ref().unwrap().spec.versions;
+        world.deployment("a").unwrap().images[0] == "web:2".into()
+            && entries.iter().all(|entry| entry.serves_for.is_none())
+    };
+    while !returned(&world) {
+        world.pass(Duration::seconds(1));
+        (0..3).for_each(|_| world.roll("a"));
+        world.sync();
+        let crash = if checks::step(&world) == Some(PromotionStep::Switch) {
+            lost
+        } else {
+            Crash::default()
+        };
+        operator::release(&mut world, crash);
+        policy_too(&mut world);
+    }
+    release(&mut world);
+    assert_eq!(checks::step(&world), Some(PromotionStep::Return));
+    settle(&mut world);
+    checks::end(&world);
+}
