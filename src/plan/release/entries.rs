@@ -64,11 +64,18 @@ fn entries(release: &Release, observed: &Observed, plan: &Plan) -> Vec<PolicyVer
         .policy
         .as_ref()
         .is_some_and(|policy| routing(release) == Some(policy.spec.strategy));
+    let scaled = plan
+        .promotion
+        .as_ref()
+        .filter(|decision| decision.step == PromotionStep::Scale);
+    let first = observed.policy.as_ref().and_then(|policy| policy.spec.versions.first());
     for version in &release.versions {
         let mut entry = objects::policy_entry(release, version);
         if let Some(held) = stored(&version.name).filter(|_| plan.holds(&version.name)) {
             entry.backend.clone_from(&held.backend);
-            if same_form {
+            // The primary so far had none; its own are those that the spec gives it now.
+            let was_first = first.is_some_and(|first| first.name == held.name) && scaled.is_none();
+            if same_form && !was_first {
                 entry.matches.clone_from(&held.matches);
             }
         }
@@ -88,11 +95,6 @@ fn entries(release: &Release, observed: &Observed, plan: &Plan) -> Vec<PolicyVer
         }
     }
     // Before the switch the primary is who it was.
-    let scaled = plan
-        .promotion
-        .as_ref()
-        .filter(|decision| decision.step == PromotionStep::Scale);
-    let first = observed.policy.as_ref().and_then(|policy| policy.spec.versions.first());
     if let (Some(decision), Some(first)) = (scaled, first)
         && first.name == decision.source
         && let Some(index) = entries.iter().position(|entry| entry.name == first.name)
