@@ -69,7 +69,8 @@ fn entries(release: &Release, observed: &Observed, plan: &Plan) -> Vec<PolicyVer
         .as_ref()
         .filter(|decision| decision.step == PromotionStep::Scale);
     let first = observed.policy.as_ref().and_then(|policy| policy.spec.versions.first());
-    for version in &release.versions {
+    let staying = release.versions.iter();
+    for version in staying.filter(|version| !plan.emptying.contains(&version.name)) {
         let mut entry = objects::policy_entry(release, version);
         if let Some(held) = stored(&version.name).filter(|_| plan.holds(&version.name)) {
             entry.backend.clone_from(&held.backend);

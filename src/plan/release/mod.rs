@@ -1,6 +1,7 @@
 //! `Release`: from versions, environment and strategy to Deployments, Services, weight `ConfigMap`s and the
 //! `RoutePolicy`, in an order in which no request is lost (design, *Order*).
 
+pub mod emptying;
 pub mod entries;
 pub mod promotion;
 pub mod removals;
@@ -180,6 +181,8 @@ pub struct Plan {
     pub stands_still: bool,
     /// Versions whose objects cannot be as they are wanted, and stay as they are.
     pub refused: BTreeSet<String>,
+    /// Versions that are to have no replicas, and keep theirs until requests to them have gone to another.
+    pub emptying: BTreeSet<String>,
     /// Versions that are no longer in the spec and still have objects, with the time since which nobody is sent there.
     pub leaving: BTreeMap<String, Option<DateTime<Utc>>>,
     /// What is in the way.
@@ -234,6 +237,7 @@ pub fn plan(release: &Release, observed: &Observed, now: DateTime<Utc>) -> Plan 
         plan.scale.clone_from(&decision.scale);
         plan.requeue = decision.requeue;
     }
+    emptying::plan(release, observed, &built, now, &mut plan);
     workloads::plan(release, observed, &built, now, &mut plan);
     let unchanged = entries::plan(release, observed, &mut plan);
     removals::plan(release, observed, unchanged, now, &mut plan);

@@ -61,6 +61,7 @@ pub fn plan(release: &Release, observed: &Observed, built: &[Built], now: DateTi
             plan.failures.extend(checked.into_iter().filter_map(Result::err));
         } else {
             let replicas = built.get(index).and_then(|built| built.replicas);
+            let replicas = replicas.filter(|_| !plan.emptying.contains(&version.name));
             plan_deployment(release, observed, version, replicas, plan);
             let extra = extra_ports(release, observed, version, now, plan);
             let mut service = objects::service(release, version, &extra);

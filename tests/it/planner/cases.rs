@@ -576,3 +576,40 @@ fn a_primary_that_becomes_a_canary_while_another_takes_its_place_has_a_match_of_
     settle(&mut world);
     checks::end(&world);
 }
+
+#[test]
+fn a_version_that_is_to_have_no_replicas_keeps_them_until_requests_to_it_have_ended() {
+    for (strategy, index) in [("blue-green", 0), ("blue-green", 1), ("canary", 1), ("mirror", 1)] {
+        let images = ["web:1", "web:2"];
+        let mut world = settled(spec(strategy, images.map(version).to_vec()));
+        let name = format!("web-{index}");
+        edit(&mut world, &Edit::Replace(index, sized(0, images[index])));
+        release(&mut world);
+        policy_too(&mut world);
+        let named = |world: &World| format!("{:?}", world.route().unwrap().rules).contains(&name);
+        assert!(!named(&world), "{strategy} {index}");
+        world.sync();
+        world.pass(Duration::seconds(9));
+        release(&mut world);
+        assert_eq!(world.deployment(&name).unwrap().replicas, 1, "{strategy} {index}");
+        settle(&mut world);
+        assert_eq!(world.deployment(&name).unwrap().replicas, 0, "{strategy} {index}");
+        let reason = &world.status.as_ref().unwrap().conditions[0].reason;
+        assert!(reason.ends_with("NotReady"), "{reason}");
+        edit(&mut world, &Edit::Revert);
+        settle(&mut world);
+        world.scaled_by_user(&name, 1);
+        settle(&mut world);
+        checks::end(&world);
+    }
+}
+
+#[test]
+fn a_version_that_nobody_can_replace_gets_no_replicas_at_once() {
+    for (strategy, count) in [("blue-green", 1), ("canary", 2), ("mirror", 2)] {
+        let mut world = settled(spec(strategy, vec![version("web:1"); count]));
+        edit(&mut world, &Edit::Replace(0, sized(0, "web:1")));
+        release(&mut world);
+        assert_eq!(world.deployment("web-0").unwrap().replicas, 0, "{strategy}");
+    }
+}
