@@ -149,6 +149,8 @@ pub struct ServicePort {
     pub name: Box<str>,
     /// `port`.
     pub port: i32,
+    /// `targetPort`: a number or the name of a container port.
+    pub target: Box<str>,
 }
 
 /// A `ConfigMap`, of which only the weight annotations are kept.

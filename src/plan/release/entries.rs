@@ -80,6 +80,9 @@ fn entries(release: &Release, observed: &Observed, plan: &Plan) -> Vec<PolicyVer
                 entry.matches.clone_from(&held.matches);
             }
         }
+        if let Some(port) = plan.held_ports.get(&version.name) {
+            entry.backend.port = *port;
+        }
         entry.serves_for = stands_in_for(release, plan, &version.name);
         entries.push(entry);
     }

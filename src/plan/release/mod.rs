@@ -183,6 +183,8 @@ pub struct Plan {
     pub refused: BTreeSet<String>,
     /// Versions that are to have no replicas, and keep theirs until requests to them have gone to another.
     pub emptying: BTreeSet<String>,
+    /// Ports of Services that stay as they are until the pods of before have gone, by version.
+    pub held_ports: BTreeMap<String, i32>,
     /// Versions that are no longer in the spec and still have objects, with the time since which nobody is sent there.
     pub leaving: BTreeMap<String, Option<DateTime<Utc>>>,
     /// What is in the way.

@@ -152,6 +152,9 @@ fn repair(world: &mut World) {
     for version in spec.versions.iter_mut().filter(|version| version.image == BROKEN_IMAGE) {
         version.image = "web:4";
     }
+    for version in spec.versions.iter_mut().filter(|version| version.replicas == Some(0)) {
+        version.replicas = Some(1);
+    }
     world.edit(spec);
 }
 
