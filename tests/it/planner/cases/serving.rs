@@ -162,3 +162,11 @@ fn a_service_goes_on_reaching_the_pods_of_before_on_their_port_until_they_have_g
     assert_eq!((ports(&world), routed(&world)), (vec!["8080:8080".to_owned()], 8080));
     checks::end(&world);
 }
+
+#[test]
+fn a_version_that_goes_with_its_strategy_goes_when_the_route_has_gone() {
+    let mut world = settled(spec("blue-green", vec![version("web:1"), version("web:2")]));
+    world.edit(spec("none", vec![version("web:1")]));
+    settle(&mut world);
+    assert_eq!(world.deployments(), ["web-0"]);
+}
