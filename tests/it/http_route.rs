@@ -127,6 +127,34 @@ fn a_version_goes_only_when_the_route_without_it_is_accepted_and_drained() {
 }
 
 #[test]
+fn a_gateway_knows_who_comes_before_requests_do_and_who_leaves_until_none_do() {
+    let test = Test::new("known to the gateway");
+    test.apply(&one(false).to_string());
+    test.route_becomes("web", "0:100");
+    test.accept("web");
+    routed_becomes(&test, "True", "Accepted");
+    let routes = test.watch("httproute");
+    for (versions, becomes) in [(two(false), "0:50 1:50"), (one(false), "0:100")] {
+        test.apply(&versions.to_string());
+        routed_becomes(&test, "Unknown", "Pending");
+        test.accept("web");
+        test.route_becomes("web", becomes);
+        routed_becomes(&test, "True", "Accepted");
+    }
+    let weights = |route: &Value| {
+        let backends = route["spec"]["rules"][0]["backendRefs"].as_array().unwrap().clone();
+        backends
+            .iter()
+            .map(|backend| backend["weight"].as_i64().unwrap())
+            .collect::<Vec<_>>()
+    };
+    let mut seen: Vec<Vec<i64>> = routes.versions().iter().map(|seen| weights(&seen.object)).collect();
+    seen.dedup();
+    let steps: [&[i64]; 5] = [&[100], &[100, 0], &[50, 50], &[100, 0], &[100]];
+    assert_eq!(seen, steps);
+}
+
+#[test]
 fn a_report_on_an_older_route_is_none_on_this_one() {
     let test = Test::new("older generation");
     settle(&test, false);

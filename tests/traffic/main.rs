@@ -24,13 +24,13 @@ use std::env;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
+use stories::STORIES;
 
 /// Tests mostly wait; more at once would take the processors from each other.
 const AT_ONCE: usize = 2;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
-    let tests: Vec<(&'static str, fn())> = shares::TESTS.iter().chain(stories::TESTS).copied().collect();
     let skipped = if arguments.list { None } else { namespace::enter().err() };
     if let Some(reason) = &skipped {
         println!("the tests of requests are skipped: {reason}");
@@ -41,12 +41,17 @@ fn main() -> ExitCode {
         return figures::measure(runs, arguments.filter.as_deref().unwrap_or_default());
     }
     arguments.test_threads.get_or_insert(AT_ONCE);
-    let trial = |(name, run): (&str, fn())| {
-        let run = move || {
-            run();
-            Ok(())
-        };
-        Trial::test(name, run).with_ignored_flag(skipped.is_some())
-    };
-    libtest_mimic::run(&arguments, tests.into_iter().map(trial).collect()).exit_code()
+    let shares = shares::TESTS.iter().map(|(name, run)| trial(name, run));
+    let stories = STORIES.iter().map(|story| trial(story.sentence, || story.test()));
+    let trials = shares
+        .chain(stories)
+        .map(|trial| trial.with_ignored_flag(skipped.is_some()));
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
+
+fn trial(name: &str, test: impl FnOnce() + Send + 'static) -> Trial {
+    Trial::test(name, || {
+        test();
+        Ok(())
+    })
 }

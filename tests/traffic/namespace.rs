@@ -27,11 +27,14 @@ pub fn enter() -> Result<(), String> {
     for way in ways {
         match Command::new("unshare").args(way).args(["sh", "-c", SETUP]).output() {
             Ok(output) if output.status.success() => return Err(start_in(way)),
-            Ok(Output { stderr, .. }) => refused = String::from_utf8_lossy(&stderr).trim().to_owned(),
+            Ok(Output { stderr, .. }) => refused = String::from_utf8_lossy(&stderr).into_owned(),
             Err(error) => refused = format!("unshare: {error}"),
         }
     }
-    Err(format!("a network namespace of their own cannot be had ({refused})"))
+    Err(format!(
+        "a network namespace of their own cannot be had ({})",
+        refused.trim()
+    ))
 }
 
 /// Does not return, unless it fails.

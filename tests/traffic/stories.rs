@@ -11,72 +11,52 @@ use crate::support::recorder::{Recorder, Seen};
 use crate::support::routes;
 use crate::support::{SOON, wait_until};
 
-pub const TESTS: &[(&str, fn())] = &[
-    ("no_request_is_lost_when_a_candidate_comes_and_goes", || {
-        STORIES[0].test()
-    }),
-    ("no_request_is_lost_when_a_blue_green_candidate_is_promoted", || {
-        STORIES[1].test()
-    }),
-    ("no_request_is_lost_when_a_canary_is_promoted", || STORIES[2].test()),
-    ("no_request_is_lost_when_a_mirrored_candidate_is_promoted", || {
-        STORIES[3].test()
-    }),
-    (
-        "no_request_is_lost_when_the_operator_dies_in_a_blue_green_promotion",
-        || STORIES[4].test(),
-    ),
-    (
-        "no_request_is_lost_when_the_operator_dies_in_the_promotion_of_a_canary",
-        || STORIES[5].test(),
-    ),
-    (
-        "no_request_is_lost_when_the_operator_dies_in_the_promotion_of_a_mirrored_candidate",
-        || STORIES[6].test(),
-    ),
-    (
-        "when_a_pod_fails_requests_fail_no_longer_than_route_and_mesh_take",
-        || STORIES[7].test(),
-    ),
-];
-
-pub const STORIES: [Story; 8] = [
+/// All of them.
+pub static STORIES: [Story; 8] = [
     Story {
+        sentence: "no_request_is_lost_when_a_candidate_comes_and_goes",
         name: "candidate added, weights moved, candidate given up",
         tell: comes_and_goes,
         loses: false,
     },
     Story {
+        sentence: "no_request_is_lost_when_a_blue_green_candidate_is_promoted",
         name: "promotion, blue-green",
         tell: || promotion("blue-green", false),
         loses: false,
     },
     Story {
+        sentence: "no_request_is_lost_when_a_canary_is_promoted",
         name: "promotion, canary",
         tell: || promotion("canary", false),
         loses: false,
     },
     Story {
+        sentence: "no_request_is_lost_when_a_mirrored_candidate_is_promoted",
         name: "promotion, mirror",
         tell: || promotion("mirror", false),
         loses: false,
     },
     Story {
+        sentence: "no_request_is_lost_when_the_operator_dies_in_a_blue_green_promotion",
         name: "promotion, blue-green, operator killed",
         tell: || promotion("blue-green", true),
         loses: false,
     },
     Story {
+        sentence: "no_request_is_lost_when_the_operator_dies_in_the_promotion_of_a_canary",
         name: "promotion, canary, operator killed",
         tell: || promotion("canary", true),
         loses: false,
     },
     Story {
+        sentence: "no_request_is_lost_when_the_operator_dies_in_the_promotion_of_a_mirrored_candidate",
         name: "promotion, mirror, operator killed",
         tell: || promotion("mirror", true),
         loses: false,
     },
     Story {
+        sentence: "when_a_pod_fails_requests_fail_no_longer_than_route_and_mesh_take",
         name: "the candidate's only pod fails",
         tell: a_pod_fails,
         loses: true,
@@ -94,6 +74,8 @@ const MESH: Duration = Duration::from_millis(1500);
 
 /// A story.
 pub struct Story {
+    /// As a test.
+    pub sentence: &'static str,
     /// As a row of a table.
     pub name: &'static str,
     /// Plays it.
@@ -126,7 +108,8 @@ impl Outcome {
 }
 
 impl Story {
-    fn test(&self) {
+    /// Plays it once, and says what must be.
+    pub fn test(&self) {
         let outcome = (self.tell)();
         let Outcome { answers, begin, .. } = &outcome;
         println!(

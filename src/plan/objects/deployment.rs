@@ -11,7 +11,7 @@ use crate::model::template::{self, APP_LABEL};
 use crate::plan::metadata::object;
 
 /// Name of the container port, of the Service port and its application protocol.
-pub(super) const HTTP: &str = "http";
+pub const HTTP: &str = "http";
 const REPLICAS: &str = "replicas";
 
 /// The Deployment, with `spec.replicas` only when they are given.

@@ -12,7 +12,7 @@ mod weight_config;
 
 pub use application::application_service;
 pub use check::{mistakes, validate_built};
-pub use deployment::{deployment, images, replicas, template_digest};
+pub use deployment::{HTTP, deployment, images, replicas, template_digest};
 pub use policy::{policy_entry, route_policy};
 pub use service::{backend_port, kept_port, other_target, select_all, service};
 pub use weight_config::{weight_config, weight_config_needed};

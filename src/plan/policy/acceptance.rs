@@ -36,16 +36,18 @@ pub(super) fn known_parents(
     );
     parents.sort();
     parents.dedup();
+    let named = named_parents(policy);
+    parents.retain(|parent| named.contains(parent));
+    parents
+}
+
+/// The parents that the policy names, as [`ParentReport`](crate::model::observed::ParentReport) calls them.
+pub(super) fn named_parents(policy: &Policy) -> Vec<String> {
     let Target::HttpRoute(_, target) = &policy.route else {
         return Vec::new();
     };
-    let named: Vec<String> = target
-        .parent_refs
-        .iter()
-        .map(|parent| parent_key(policy, parent))
-        .collect();
-    parents.retain(|parent| named.contains(parent));
-    parents
+    let key = |parent| parent_key(policy, parent);
+    target.parent_refs.iter().map(key).collect()
 }
 
 fn parent_key(policy: &Policy, parent: &ParentRef) -> String {

@@ -9,11 +9,11 @@
 
 use chrono::Duration;
 
-use super::Observed;
+use super::{Observed, acceptance};
 use crate::api::route_policy::Backend;
 use crate::api::status::Tristate;
-use crate::model::observed::{Meta, StoredRoute};
-use crate::model::policy::{Intent, Policy, Rule, Target};
+use crate::model::observed::{ParentReport, StoredRoute};
+use crate::model::policy::{Intent, Policy, Rule};
 use crate::model::weights::shares;
 
 /// From the second in which a route was stored: proxies follow what a parent reports a little later.
@@ -31,7 +31,12 @@ pub(super) struct Bridge {
 /// The route to write first; `None`: the wanted one. Only where a parent reports: without a gateway nobody has to follow.
 pub(super) fn towards(policy: &Policy, observed: &Observed, wanted: &Intent) -> Option<Bridge> {
     let (meta, stored) = observed.own_route(policy.uid)?;
-    if matches!(policy.route, Target::VirtualService(..)) || stored.parents.is_empty() {
+    let parents = acceptance::named_parents(policy);
+    let reports = stored.parents.iter();
+    let reports: Vec<&ParentReport> = reports
+        .filter(|one| parents.iter().any(|name| **name == *one.parent))
+        .collect();
+    if reports.is_empty() {
         return None;
     }
     let age = observed.route_age.unwrap_or(PROXIES_FOLLOW);
@@ -40,7 +45,8 @@ pub(super) fn towards(policy: &Policy, observed: &Observed, wanted: &Intent) -> 
         observed,
         stored,
         wanted,
-        settled: age >= PROXIES_FOLLOW && reported(meta, stored),
+        // They have seen the route as it is now, whatever they think of it.
+        settled: age >= PROXIES_FOLLOW && reports.iter().all(|one| one.observed_generation >= meta.generation),
     };
     let intent = span.intent()?;
     let wait = if age < PROXIES_FOLLOW {
@@ -49,12 +55,6 @@ pub(super) fn towards(policy: &Policy, observed: &Observed, wanted: &Intent) -> 
         PROXIES_FOLLOW
     };
     Some(Bridge { intent, wait })
-}
-
-/// Whether every parent has seen the route as it is now, whatever it thinks of it.
-fn reported(meta: &Meta, stored: &StoredRoute) -> bool {
-    let mut reports = stored.parents.iter();
-    reports.all(|report| report.observed_generation >= meta.generation)
 }
 
 /// The two ends.
@@ -170,9 +170,9 @@ mod tests {
 
     use super::*;
     use crate::api::route_match::HttpRouteMatch;
-    use crate::api::route_policy::{HttpRouteTarget, RoutingStrategy};
-    use crate::model::observed::{Body, Object, ParentReport, StoredBackend, StoredRule, Uid};
-    use crate::model::policy::PolicyVersion;
+    use crate::api::route_policy::{HttpRouteTarget, ParentRef, RoutingStrategy};
+    use crate::model::observed::{Body, Meta, Object, ParentReport, StoredBackend, StoredRule, Uid};
+    use crate::model::policy::{PolicyVersion, Target};
     use crate::plan::readiness::Readiness;
 
     const UID: Uid = Uid(1);
@@ -237,6 +237,7 @@ mod tests {
             mirrors: Box::default(),
         };
         let report = |generation: &i64| ParentReport {
+            parent: "Gateway/default/edge".into(),
             observed_generation: *generation,
             ..ParentReport::default()
         };
@@ -268,6 +269,14 @@ mod tests {
             serves_for: None,
         };
         let names = ["a", "b", "c"];
+        let edge = ParentRef {
+            name: "edge".to_owned(),
+            ..ParentRef::default()
+        };
+        let target = HttpRouteTarget {
+            parent_refs: vec![edge],
+            ..HttpRouteTarget::default()
+        };
         let policy = Policy {
             name: "app".to_owned(),
             namespace: "default".to_owned(),
@@ -275,7 +284,7 @@ mod tests {
             generation: 1,
             strategy: RoutingStrategy::BlueGreen,
             versions: names.iter().map(version).collect(),
-            route: Target::HttpRoute("app".to_owned(), HttpRouteTarget::default()),
+            route: Target::HttpRoute("app".to_owned(), target),
             suspend: false,
         };
         let readiness = |name: &&str| Readiness {

@@ -216,7 +216,11 @@ impl Scene<'_> {
         let stand_in = entries
             .iter()
             .find(|entry| entry.serves_for.as_ref() == Some(&first.name));
-        let candidates = || stand_in.into_iter().chain([first]);
+        // What is to roll cannot serve for itself.
+        let candidates = || {
+            let all = stand_in.into_iter().chain([first]);
+            all.filter(|entry| !changes || entry.name != self.primary.name)
+        };
         let ready = candidates().find(|entry| self.observed.is_ready(&entry.name));
         // With nobody ready the route stays as it is, and so does who answers by it.
         let acting = ready.or_else(|| candidates().find(|entry| self.observed.is_routed(&entry.backend.name)))?;

@@ -1,8 +1,7 @@
 //! Orders of events that once broke a promise.
 
+mod refusals;
 mod serving;
-
-use std::sync::Arc;
 
 use chrono::Duration;
 use iter8::api::release::PromotionStep;
@@ -420,78 +419,43 @@ fn a_service_selects_the_pods_of_before_and_after_while_their_labels_change() {
 }
 
 #[test]
-fn while_a_kind_of_route_cannot_be_listed_no_version_goes_and_status_says_so() {
-    let mut world = settled(spec("blue-green", vec![version("web:1"), version("web:2")]));
-    edit(&mut world, &Edit::Drop(1));
-    rounds(&mut world, 2);
-    world.pass(Duration::seconds(60));
-    for kind in [Kind::VirtualService, Kind::HttpRoute] {
-        let mut observed = operator::observe_release(&world);
-        let planned = |observed: &_| iter8::plan::release::plan(&world.release, observed, world.now);
-        assert!(!planned(&observed).removals.is_empty());
-        observed.unlisted.insert(kind);
-        let plan = planned(&observed);
-        let reasons: Vec<_> = plan.failures.iter().map(|one| one.reason.as_str()).collect();
-        assert_eq!((plan.removals.len(), &*reasons), (0, &["NotListed"][..]), "{kind}");
+fn a_stand_in_that_becomes_the_primary_again_changed_rolls_while_its_successor_serves() {
+    for strategy in ["blue-green", "canary"] {
+        let mut world = settled(spec(strategy, vec![version("web:1")]));
+        world.edit(spec(strategy, vec![named("a", "web:1")]));
+        release(&mut world);
+        policy_too(&mut world);
+        (0..3).for_each(|_| world.roll("a"));
+        world.sync();
+        world.edit(spec(strategy, vec![version("web:2")]));
+        release(&mut world);
+        let promotion = world.status.as_ref().unwrap().promotion.clone().unwrap();
+        assert_eq!(
+            (promotion.step, promotion.source.as_str()),
+            (PromotionStep::Switch, "a")
+        );
+        settle(&mut world);
+        checks::end(&world);
     }
 }
 
 #[test]
-fn a_live_weight_that_cannot_be_seen_stays_in_force() {
-    let mut world = settled(spec("blue-green", vec![version("web:1"), version("web:2")]));
-    world.annotate("web-1-weight-config", Some("20"));
-    settle(&mut world);
-    let policy = operator::valid_policy(&world).unwrap();
-    let mut observed = operator::observe_policy(&world, &policy);
-    observed.weights.clear();
-    let weights = |observed: &_| {
-        let plan = policy::plan(&policy, observed, routes::render);
-        plan.weights.iter().map(|one| one.weight).collect::<Vec<_>>()
+fn a_version_that_comes_back_with_another_port_is_not_named_with_it_before_its_service_has_it() {
+    let eight = Version {
+        port: Some(8080),
+        ..version("web:1")
     };
-    assert_eq!(weights(&observed), [50, 50]);
-    observed.weights_unknown = true;
-    assert_eq!(weights(&observed), [50, 20]);
-}
-
-/// A Release with a version of which the objects are not written as they are wanted.
-fn with_a_selector_that_selects_nothing(world: &mut World) {
-    let selector = json!({ "selector": { "app": "other" } });
-    world.release.versions[1].service_specification = Some(Specification {
-        spec: selector.as_object().unwrap().clone(),
-        ..Specification::default()
-    });
-}
-
-#[test]
-fn a_version_that_stays_as_it_is_must_not_be_routed_to_a_strangers_objects() {
-    let mut world = settled(spec("blue-green", vec![version("web:1"), version("web:2")]));
-    with_a_selector_that_selects_nothing(&mut world);
-    for kind in [Kind::Deployment, Kind::Service] {
-        let mut observed = operator::observe_release(&world);
-        let planned = |observed: &_| iter8::plan::release::plan(&world.release, observed, world.now);
-        assert!(planned(&observed).objects.policy.is_some());
-        let object = observed.objects.get_mut(&(kind, "web-1".to_owned())).unwrap();
-        Arc::make_mut(object).meta.controller = Some(Uid(99));
-        let plan = planned(&observed);
-        let conflict = plan.failures.iter().any(|one| one.reason == "NameConflict");
-        assert!(conflict && plan.objects.policy.is_none(), "{kind}: {:?}", plan.failures);
-    }
-}
-
-#[test]
-fn a_primary_that_becomes_a_canary_while_another_takes_its_place_has_a_match_of_its_own() {
-    let [a, b, changed] = [("a", "web:1"), ("b", "web:2"), ("b", "web:3")].map(|(name, image)| named(name, image));
-    let mut world = settled(spec("canary", vec![a.clone(), b]));
-    world.edit(spec("canary", vec![changed, a]));
-    let own = json!([{ "headers": [{ "name": "beta", "value": "yes" }] }]);
-    world.release.versions[1].matches = serde_json::from_value(own).unwrap();
-    let wanted = world.release.versions[1].matches.clone();
-    while checks::step(&world) != Some(PromotionStep::Return) {
-        world.pass(Duration::seconds(1));
-        round(&mut world);
-    }
-    let policy = world.policy.as_ref().unwrap();
-    assert_eq!(policy.entry("a").unwrap().matches, wanted);
+    let a = |port| Version {
+        port,
+        ..named("a", "web:1")
+    };
+    let mut world = settled(spec("blue-green", vec![version("web:1"), a(None)]));
+    world.edit(spec("blue-green", vec![a(None)]));
+    release(&mut world);
+    // Before web-0 goes.
+    world.edit(spec("blue-green", vec![eight]));
+    release(&mut world);
+    world.edit(spec("blue-green", vec![a(Some(8080))]));
     settle(&mut world);
     checks::end(&world);
 }

@@ -155,24 +155,25 @@ fn the_old_port_stays_until_the_route_with_the_new_one_is_accepted() {
             .map(|port| port["port"].as_i64().unwrap())
             .collect::<BTreeSet<_>>()
     };
-    route_names(8080);
-    test.wait_until("status waits for the acceptance", SOON, || {
-        equal(test.release("web").ready_reason(), "Pending")
-    });
+    let waits = || {
+        test.wait_until("status waits for the acceptance", SOON, || {
+            equal(test.release("web").ready_reason(), "Pending")
+        });
+    };
+    waits();
     test.restart();
     test.refuse("web", "BackendNotFound");
+    route_names(8080);
     test.wait_until("it is refused", SOON, || {
         equal(test.release("web").ready_reason(), "BackendNotFound")
     });
     assert_eq!(ports(), BTreeSet::from([80, 8080]));
     // A third one at that point: all three are served.
     test.apply(&with_port(9090).to_string());
-    route_names(9090);
-    test.wait_until("status waits for the acceptance", SOON, || {
-        equal(test.release("web").ready_reason(), "Pending")
-    });
+    waits();
     assert_eq!(ports(), BTreeSet::from([80, 8080, 9090]));
     test.accept("web");
+    route_names(9090);
     test.wait_until("only the new port is left", SOON, || {
         equal(ports(), &BTreeSet::from([9090]))
     });

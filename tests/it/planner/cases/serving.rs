@@ -170,3 +170,21 @@ fn a_version_that_goes_with_its_strategy_goes_when_the_route_has_gone() {
     settle(&mut world);
     assert_eq!(world.deployments(), ["web-0"]);
 }
+
+#[test]
+fn a_primary_that_becomes_a_canary_while_another_takes_its_place_has_a_match_of_its_own() {
+    let [a, b, changed] = [("a", "web:1"), ("b", "web:2"), ("b", "web:3")].map(|(name, image)| named(name, image));
+    let mut world = settled(spec("canary", vec![a.clone(), b]));
+    world.edit(spec("canary", vec![changed, a]));
+    let own = json!([{ "headers": [{ "name": "beta", "value": "yes" }] }]);
+    world.release.versions[1].matches = serde_json::from_value(own).unwrap();
+    let wanted = world.release.versions[1].matches.clone();
+    while checks::step(&world) != Some(PromotionStep::Return) {
+        world.pass(Duration::seconds(1));
+        round(&mut world);
+    }
+    let policy = world.policy.as_ref().unwrap();
+    assert_eq!(policy.entry("a").unwrap().matches, wanted);
+    settle(&mut world);
+    checks::end(&world);
+}
