@@ -83,9 +83,10 @@ pub struct RouteStatus {
     /// When a route that follows this generation was first accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted_since: Option<DateTime<Utc>>,
-    /// The parents that have ever reported on this route, each `<kind>/<namespace>/<name>`.
+    /// The parents that have ever reported on this route, each `<kind>/<namespace>/<name>`, of a listener or a named
+    /// port with `/<sectionName>`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), inner(length(max = 512)))]
+    #[schemars(length(max = 32), inner(length(max = 1024)))]
     pub parents: Vec<String>,
 }
 

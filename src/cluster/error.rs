@@ -136,9 +136,10 @@ pub fn broken(error: &dyn std::error::Error) -> Error {
     }
 }
 
-/// The authorizer says `... cannot <verb> resource ...`; an admission webhook or a policy words its refusals otherwise.
+/// The authorizer says `User "..." cannot <verb> resource ...`; an admission webhook or a policy words its refusals
+/// otherwise.
 fn is_rbac(message: &str) -> bool {
-    message.contains(" cannot ") && message.contains(" resource ")
+    message.contains("User \"") && message.contains(" cannot ") && message.contains(" resource ")
 }
 
 /// A typo in a pod template, or a stored object that its schema no longer takes: server-side apply answers 500 where every

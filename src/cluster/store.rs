@@ -38,6 +38,8 @@ pub struct Change {
 pub enum KindState {
     /// Not yet.
     Syncing,
+    /// Not yet: its first list has failed, and is tried again; why.
+    Unlisted(Arc<str>),
     /// Yes.
     Synced,
     /// The API server does not have the kind.

@@ -149,19 +149,33 @@ fn service(object: &Value) -> serde_json::Result<Service> {
         #[serde(default, deserialize_with = "or_default")]
         selector: BTreeMap<Box<str>, Box<str>>,
         #[serde(default, deserialize_with = "or_default")]
-        ports: Vec<Port>,
+        ports: Vec<Exposed>,
     }
     #[derive(Deserialize)]
-    struct Port {
+    #[serde(rename_all = "camelCase")]
+    struct Exposed {
         #[serde(default)]
         name: Box<str>,
         port: i32,
+        target_port: Option<Value>,
     }
     let spec: Spec = part(object, "spec")?;
-    let ports = spec
-        .ports
-        .into_iter()
-        .map(|Port { name, port }| ServicePort { name, port });
+    let ports = spec.ports.into_iter().map(
+        |Exposed {
+             name,
+             port,
+             target_port,
+         }| ServicePort {
+            name,
+            port,
+            // The default is the port itself.
+            target: match target_port {
+                Some(Value::String(name)) => name.into(),
+                Some(number) => number.to_string().into(),
+                None => port.to_string().into(),
+            },
+        },
+    );
     Ok(Service {
         selector: spec.selector,
         ports: ports.collect(),

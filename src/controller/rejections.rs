@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Key;
 use crate::model::kind::Kind;
-use crate::model::observed::Uid;
+use crate::model::observed::{Meta, Uid};
 use crate::plan::Failure;
 
 /// A write, as far as its answer depends on it.
@@ -13,8 +13,20 @@ use crate::plan::Failure;
 pub struct Attempt {
     /// Digest of the object that is wanted.
     pub desired: u64,
-    /// Uid and generation of the object as it is; `None`: there is none.
-    pub live: Option<(Uid, i64)>,
+    /// Uid and generation of the object as it is; of a kind without generation, its resourceVersion. `None`: there is
+    /// none.
+    pub live: Option<(Uid, u64)>,
+}
+
+impl Attempt {
+    /// At this object, as it is, if there is one.
+    pub fn new(desired: u64, live: Option<&Meta>) -> Self {
+        let state = |meta: &Meta| u64::try_from(meta.generation).ok().filter(|generation| *generation > 0);
+        Self {
+            desired,
+            live: live.map(|meta| (meta.uid, state(meta).unwrap_or(meta.resource_version))),
+        }
+    }
 }
 
 /// Refused objects, each with what was refused.
@@ -72,17 +84,30 @@ mod tests {
         let rejections = Rejections::default();
         let owner: Key = (Arc::from("default"), Arc::from("web"));
         let failure = Failure::stalled("ImmutableField", "spec.selector");
-        let attempt = |live| Attempt { desired: 7, live };
-        let find = |live| rejections.find(&owner, Kind::Deployment, "web-0", attempt(live));
-        let live = Some((Uid(1), 5));
-        rejections.add(&owner, Kind::Deployment, "web-0", attempt(live), failure.clone());
-        assert_eq!(find(live), Some(failure));
+        let meta = |uid, generation, resource_version| Meta {
+            uid: Uid(uid),
+            generation,
+            resource_version,
+            ..Meta::default()
+        };
+        let find = |live: Option<&Meta>| rejections.find(&owner, Kind::Deployment, "web-0", Attempt::new(7, live));
+        let add = |live: &Meta| {
+            let attempt = Attempt::new(7, Some(live));
+            rejections.add(&owner, Kind::Deployment, "web-0", attempt, failure.clone());
+        };
+        add(&meta(1, 5, 10));
+        assert_eq!(find(Some(&meta(1, 5, 10))), Some(failure.clone()));
+        assert_eq!(find(Some(&meta(1, 5, 11))), Some(failure.clone()), "its status changed");
         for (live, other) in [
             (None, "it is gone"),
-            (Some((Uid(2), 5)), "it was made anew"),
-            (Some((Uid(1), 6)), "it was edited"),
+            (Some(&meta(2, 5, 10)), "it was made anew"),
+            (Some(&meta(1, 6, 11)), "it was edited"),
         ] {
             assert_eq!(find(live), None, "{other}");
         }
+        // As Services and ConfigMaps are.
+        add(&meta(1, 0, 10));
+        assert_eq!(find(Some(&meta(1, 0, 10))), Some(failure.clone()));
+        assert_eq!(find(Some(&meta(1, 0, 11))), None, "what has no generation was edited");
     }
 }

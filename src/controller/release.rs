@@ -15,16 +15,16 @@ use crate::model::observed::{Body, Object, Raw};
 use crate::model::release::Release;
 use crate::model::{FieldError, names, validate};
 use crate::plan::release::{Observed, Plan, PolicySeen};
-use crate::plan::{Failure, release as planner};
+use crate::plan::{Failure, objects, release as planner};
 
 /// The kinds that a Release is made of.
-const KINDS: [Kind; 5] = [
-    Kind::Release,
-    Kind::RoutePolicy,
-    Kind::Deployment,
-    Kind::Service,
-    Kind::ConfigMap,
-];
+fn kinds(release: &Release) -> Vec<Kind> {
+    let mut kinds = vec![Kind::Release, Kind::RoutePolicy, Kind::Deployment, Kind::Service];
+    if (0..release.versions.len()).any(|index| objects::weight_config_needed(release, index)) {
+        kinds.push(Kind::ConfigMap);
+    }
+    kinds
+}
 
 /// Brings one Release a step nearer to what it should be.
 pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
@@ -47,7 +47,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
         Ok(valid) => valid,
         Err(rejected) => return subject.reject(&rejected.0, rejected.1.as_ref()).await,
     };
-    if let Some(failure) = context.unusable(&KINDS) {
+    if let Some(failure) = context.unusable(&kinds(&release)) {
         return subject.reject(&failure, status.as_ref()).await;
     }
     let made_before = status
@@ -189,12 +189,25 @@ impl Subject<'_> {
             })
             .collect();
         Observed {
+            unlisted: self.unlisted(policy.as_ref()),
             policy,
             objects,
             routes,
             status,
             refused: BTreeSet::new(),
         }
+    }
+
+    /// The kinds of routes of which it is not known which there are. One that the policy does not use may be forbidden.
+    fn unlisted(&self, policy: Option<&PolicySeen>) -> BTreeSet<Kind> {
+        let used = policy.map(PolicySeen::target_kind);
+        let mut kinds = BTreeSet::from([Kind::VirtualService, Kind::HttpRoute]);
+        kinds.retain(|kind| match self.context.store.synced(&KindRef::Known(*kind)) {
+            KindState::Syncing | KindState::Unlisted(_) => true,
+            KindState::Forbidden(_) => used == Some(*kind),
+            KindState::Synced | KindState::Missing => false,
+        });
+        kinds
     }
 
     /// Writes the versions' objects, and tells of which versions one was refused. The Service of one whose Deployment
@@ -316,7 +329,7 @@ pub fn rejection(errors: &[FieldError]) -> Failure {
 }
 
 impl Context {
-    /// Whether the first lists of all kinds are in: nothing is written from half a picture.
+    /// Whether the first lists of all kinds are in, or have failed: nothing is written from half a picture.
     pub fn all_known(&self) -> bool {
         Kind::ALL
             .into_iter()
@@ -337,6 +350,11 @@ impl Context {
                 let message = format!("{kind} of {api_version} is not installed in this cluster: install its CRD");
                 Some(Failure::stalled("KindNotFound", message))
             }
+            KindState::Unlisted(why) => Some(Failure {
+                reason: "NotListed".to_owned(),
+                message: format!("{kind} cannot be listed yet: {why}"),
+                stalled: false,
+            }),
             KindState::Forbidden(rule) => Some(Failure::stalled(
                 "Forbidden",
                 format!("the operator may not watch {kind} of {api_version}: {rule}"),

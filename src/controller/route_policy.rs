@@ -37,6 +37,10 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
         object: &object,
         owner: Owner::route_policy(&context, &key, &object),
     };
+    // Others may have the better claim on its route.
+    if let Some(failure) = context.unusable(&[Kind::RoutePolicy]) {
+        return subject.reject(&failure, subject.status()).await;
+    }
     let (policy, status) = match subject.validated() {
         Ok(valid) => valid,
         Err(rejected) => return subject.reject(&rejected.0, rejected.1).await,
@@ -67,6 +71,14 @@ struct Subject<'a> {
 type Rejected = Box<(Failure, Option<RoutePolicyStatus>)>;
 
 impl Subject<'_> {
+    /// The status as it is stored.
+    fn status(&self) -> Option<RoutePolicyStatus> {
+        match &self.object.body {
+            Body::RoutePolicy(raw) => raw.route_policy_status(),
+            _ => None,
+        }
+    }
+
     /// Pure: the policy, if every rule holds.
     fn validated(&self) -> Result<(Policy, Option<RoutePolicyStatus>), Rejected> {
         let raw = match &self.object.body {
@@ -121,7 +133,7 @@ impl Subject<'_> {
         }
     }
 
-    /// Whether the first lists of all kinds that the policy names are in.
+    /// Whether the first lists of all kinds that the policy names are in, or have failed.
     fn resources_known(&self, policy: &Policy) -> bool {
         let mut kinds = policy.versions.iter().flat_map(|version| &version.resources);
         kinds.all(|resource| {
@@ -141,6 +153,9 @@ impl Subject<'_> {
             .iter()
             .map(|version| self.readiness(version, &mut failures))
             .collect();
+        let weights_failure = self.weights_failure(policy);
+        let weights_unknown = weights_failure.is_some();
+        failures.extend(weights_failure.map(|failure| (failure.message.clone(), failure)));
         let weights = policy
             .versions
             .iter()
@@ -171,6 +186,7 @@ impl Subject<'_> {
         Observed {
             readiness,
             weights,
+            weights_unknown,
             route,
             route_age: age,
             stale,
@@ -188,6 +204,17 @@ impl Subject<'_> {
         let age = (self.context.clock)() - written;
         // The API server's clock may be ahead of ours.
         (age >= Duration::zero()).then_some(age)
+    }
+
+    /// Why the live weights of the policy are not known.
+    fn weights_failure(&self, policy: &Policy) -> Option<Failure> {
+        let named = policy
+            .versions
+            .iter()
+            .any(|version| version.weight_config_map.is_some());
+        named
+            .then(|| self.context.kind_failure(&KindRef::Known(Kind::ConfigMap)))
+            .flatten()
     }
 
     fn readiness(
@@ -261,6 +288,8 @@ impl Subject<'_> {
 fn known<'a>(object: Option<&'a Object<Body>>, state: &KindState) -> Seen<'a> {
     match (state, object) {
         (KindState::Forbidden(_), _) => Seen::Forbidden,
+        // Some of its objects may have come.
+        (KindState::Unlisted(_), _) => Seen::Unlisted,
         (KindState::Missing, None) => Seen::KindMissing,
         (_, Some(object)) => Seen::Object(object),
         (KindState::Syncing | KindState::Synced, None) => Seen::Absent,
@@ -306,7 +335,7 @@ mod tests {
     use crate::model::observed::{Meta, Service};
 
     #[test]
-    fn an_object_that_was_seen_before_its_kind_became_forbidden_is_not_known_to_be_ready() {
+    fn an_object_whose_kind_cannot_be_seen_any_more_or_yet_is_not_known_to_be_ready() {
         let object = Object {
             meta: Meta::default(),
             body: Body::Service(Service::default()),
@@ -315,6 +344,7 @@ mod tests {
             let kind = KindRef::Known(Kind::Service);
             readiness::of_version([(kind, "web", known(object, state))]).ready
         };
+        let unlisted = KindState::Unlisted("the server is down".into());
         let forbidden = KindState::Forbidden("allow list, watch on services".into());
         for (object, state, want) in [
             (Some(&object), &KindState::Synced, Tristate::True),
@@ -322,6 +352,8 @@ mod tests {
             (None, &KindState::Missing, Tristate::False),
             (None, &forbidden, Tristate::Unknown),
             (Some(&object), &forbidden, Tristate::Unknown),
+            (None, &unlisted, Tristate::Unknown),
+            (Some(&object), &unlisted, Tristate::Unknown),
         ] {
             assert_eq!(ready(object, state), want, "{state:?}");
         }

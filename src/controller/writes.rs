@@ -125,13 +125,10 @@ impl Context {
         Err(transient(&gone, &format!("{kind} {name}")))
     }
 
-    /// What a refusal depends on: what is wanted, and the object as it is (its uid and generation).
+    /// What a refusal depends on: what is wanted, and the object as it is (see [`Attempt`]).
     fn attempt(&self, desired: &Desired, namespace: &str, digest: u64) -> Attempt {
         let live = self.store.get(&KindRef::Known(desired.kind), namespace, &desired.name);
-        Attempt {
-            desired: digest,
-            live: live.map(|object| (object.meta.uid, object.meta.generation)),
-        }
+        Attempt::new(digest, live.as_ref().map(|object| &object.meta))
     }
 
     fn refused(

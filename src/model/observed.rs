@@ -149,6 +149,8 @@ pub struct ServicePort {
     pub name: Box<str>,
     /// `port`.
     pub port: i32,
+    /// `targetPort`: a number or the name of a container port.
+    pub target: Box<str>,
 }
 
 /// A `ConfigMap`, of which only the weight annotations are kept.
@@ -198,7 +200,7 @@ pub struct StoredBackend {
 /// What one parent of an `HTTPRoute` reports of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ParentReport {
-    /// `<kind>/<namespace>/<name>`.
+    /// `<kind>/<namespace>/<name>`, of a listener or a named port with `/<sectionName>`.
     pub parent: Box<str>,
     /// The smaller `observedGeneration` of its conditions Accepted and ResolvedRefs; 0 while one is missing.
     pub observed_generation: i64,
@@ -208,6 +210,14 @@ pub struct ParentReport {
     pub reason: Box<str>,
     /// Message of the condition that is not True.
     pub message: Box<str>,
+}
+
+impl ParentReport {
+    /// What a parent is told by.
+    pub fn key(kind: &str, namespace: &str, name: &str, section: Option<&str>) -> String {
+        let section = section.map(|section| format!("/{section}")).unwrap_or_default();
+        format!("{kind}/{namespace}/{name}{section}")
+    }
 }
 
 /// `StatefulSet`, `ReplicaSet`, `DaemonSet`: kinds with ready replicas and no readiness condition.

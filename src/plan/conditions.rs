@@ -127,11 +127,17 @@ pub fn transitions(old: &[Condition], new: &[Condition]) -> Vec<crate::plan::Eve
 /// The conditions of an object that cannot be planned at all: it is invalid, or cannot be read.
 pub fn rejected(failure: &crate::plan::Failure) -> Vec<Verdict> {
     let verdict = |type_, status| Verdict::new(type_, status, &failure.reason, failure.message.clone());
-    vec![
+    let mut verdicts = vec![
         verdict(READY, Tristate::False),
         verdict(VERSIONS_READY, Tristate::Unknown),
         verdict(ROUTED, Tristate::Unknown),
-        Verdict::new(RECONCILING, Tristate::False, "Stalled", ""),
-        verdict(STALLED, Tristate::True),
-    ]
+    ];
+    if failure.stalled {
+        verdicts.push(Verdict::new(RECONCILING, Tristate::False, "Stalled", ""));
+        verdicts.push(verdict(STALLED, Tristate::True));
+    } else {
+        verdicts.push(verdict(RECONCILING, Tristate::True));
+        verdicts.push(Verdict::new(STALLED, Tristate::False, "Progressing", ""));
+    }
+    verdicts
 }

@@ -26,6 +26,8 @@ pub enum Seen<'a> {
     KindMissing,
     /// The operator may not see its kind.
     Forbidden,
+    /// Its kind could not be listed yet.
+    Unlisted,
 }
 
 /// Whether all of a version's objects can serve: False before Unknown before True.
@@ -78,6 +80,7 @@ fn of_object(seen: &Seen<'_>) -> Verdict {
                 "is of a kind that the operator may not watch",
             );
         }
+        Seen::Unlisted => return (Tristate::Unknown, "NotListed", "is of a kind that cannot be listed yet"),
     };
     if object.meta.deleting {
         return (Tristate::False, "Deleting", "is being deleted");

@@ -40,7 +40,7 @@ fn all(release: &Release) -> Vec<Value> {
     let mut all = Vec::new();
     for (index, version) in release.versions.iter().enumerate() {
         all.push(objects::deployment(release, version, objects::replicas(version)));
-        all.push(objects::service(release, version, &[]));
+        all.push(objects::service(release, version, None, &[]));
         if objects::weight_config_needed(release, index) {
             let weight = version.weight.to_string();
             all.push(objects::weight_config(release, version, Some(&weight), &weight));
@@ -75,7 +75,7 @@ fn with(more: &str) -> Release {
 }
 
 fn service(release: &Release, extra_ports: &[i32]) -> Value {
-    objects::service(release, &release.versions[0], extra_ports)["spec"]["ports"].clone()
+    objects::service(release, &release.versions[0], None, extra_ports)["spec"]["ports"].clone()
 }
 
 #[test]

@@ -30,6 +30,12 @@ fn every_refusal_has_its_category() {
         (403, rbac, None, "Forbidden"),
         (
             403,
+            "denied the request: a Deployment cannot run without a resource limit",
+            None,
+            "InvalidSpecification",
+        ),
+        (
+            403,
             "denied the request: image from an unknown registry",
             None,
             "InvalidSpecification",

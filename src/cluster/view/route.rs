@@ -172,10 +172,12 @@ mod gateway {
     }
 
     #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
     pub struct ParentRef {
         pub kind: Option<String>,
         pub namespace: Option<String>,
         pub name: String,
+        pub section_name: Option<String>,
     }
 
     #[derive(Deserialize)]
@@ -269,7 +271,12 @@ fn gateway_backend(backend: &gateway::BackendRef, weight: i32) -> StoredBackend 
 }
 
 fn report(parent: gateway::Parent, route_namespace: &str) -> ParentReport {
-    let gateway::ParentRef { kind, namespace, name } = parent.parent_ref;
+    let gateway::ParentRef {
+        kind,
+        namespace,
+        name,
+        section_name,
+    } = parent.parent_ref;
     let kind = kind.as_deref().unwrap_or("Gateway");
     let namespace = namespace.as_deref().unwrap_or(route_namespace);
     let mut needed: Vec<_> = parent.conditions;
@@ -280,7 +287,7 @@ fn report(parent: gateway::Parent, route_namespace: &str) -> ParentReport {
     let generation = needed.iter().map(|condition| condition.observed_generation).min();
     let fault = needed.iter().find(|condition| &*condition.status != "True");
     ParentReport {
-        parent: format!("{kind}/{namespace}/{name}").into(),
+        parent: ParentReport::key(kind, namespace, &name, section_name.as_deref()).into(),
         observed_generation: if complete { generation.unwrap_or_default() } else { 0 },
         accepted: complete && fault.is_none(),
         reason: fault.map(|condition| condition.reason.clone()).unwrap_or_default(),

@@ -241,13 +241,13 @@ fn a_parent_of_an_http_route_accepts_it_when_both_conditions_are_true() {
         (vec![], 0, false, ""),
     ];
     for (conditions, generation, accepted, reason) in table {
-        let parent = json!({ "parentRef": { "name": "gateway" }, "conditions": conditions });
+        let parent = json!({ "parentRef": { "name": "gateway", "sectionName": "https" }, "conditions": conditions });
         let object = json!({ "status": { "parents": [parent] } });
         let Body::Route(route) = known(Kind::HttpRoute, object).body else {
             panic!()
         };
         let want = ParentReport {
-            parent: "Gateway/shop/gateway".into(),
+            parent: "Gateway/shop/gateway/https".into(),
             observed_generation: generation,
             accepted,
             reason: reason.into(),

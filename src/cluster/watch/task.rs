@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::crds::Crd;
 use super::follow::{Event, Failure, Follow};
+use crate::cluster::error::cut;
 use crate::cluster::resource::Resource;
 use crate::cluster::store::{KindState, Store};
 use crate::cluster::view;
@@ -43,6 +44,7 @@ impl Task {
         let mut pause = Pause::default();
         let mut follow = None;
         let mut absences = 0;
+        let mut asked_otherwise = false;
         loop {
             let failure = match self.follow_on(&mut follow).await {
                 Ok(()) => {
@@ -52,6 +54,10 @@ impl Task {
                 }
                 Err(failure) => failure,
             };
+            // A server that refuses one form of list, or is silent, is asked for the other before that means anything.
+            let other_form = matches!(failure, Failure::Silence) || matches!(failure.code(), Some(400 | 410 | 422));
+            let unlisted = !other_form || asked_otherwise;
+            asked_otherwise |= other_form;
             match failure.code() {
                 Some(404) => {
                     follow = None;
@@ -83,6 +89,9 @@ impl Task {
                 Some(429) if Instant::now() < self.look_until => tokio::time::sleep(LOOK_EVERY).await,
                 _ => {
                     tracing::warn!(kind = %self.kind, %failure, "watch broke off");
+                    if unlisted && self.store.synced(&self.kind) == KindState::Syncing {
+                        self.set_state(KindState::Unlisted(cut(&failure.to_string()).into()));
+                    }
                     pause.after_failure().await;
                 }
             }

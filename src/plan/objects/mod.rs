@@ -14,7 +14,7 @@ pub use application::application_service;
 pub use check::{mistakes, validate_built};
 pub use deployment::{HTTP, deployment, images, replicas, template_digest};
 pub use policy::{policy_entry, route_policy};
-pub use service::{backend_port, kept_port, select_all, service};
+pub use service::{backend_port, kept_port, other_target, select_all, service};
 pub use weight_config::{weight_config, weight_config_needed};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;

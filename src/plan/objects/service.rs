@@ -6,6 +6,7 @@ use super::deployment::{self, HTTP};
 use super::version_metadata;
 use crate::model::kind::Kind;
 use crate::model::merge::merge;
+use crate::model::observed::{Service, ServicePort};
 use crate::model::release::{Release, Version};
 use crate::model::template::APP_LABEL;
 use crate::plan::metadata::object;
@@ -14,10 +15,16 @@ const PORTS: &str = "ports";
 const TARGET_PORT: &str = "targetPort";
 const TCP: &str = "TCP";
 
-/// The Service. `extra_ports` are those that a stored route still names, though the spec has changed to another: they
+/// The Service. `held`: its main port, while that stays as it is; `extra_ports` are those that a stored route still names, though the spec has changed to another: they
 /// are served until no route names them.
-pub fn service(release: &Release, version: &Version, extra_ports: &[i32]) -> Value {
+pub fn service(release: &Release, version: &Version, held: Option<&ServicePort>, extra_ports: &[i32]) -> Value {
     let mut spec = merged_spec(version);
+    if let (Some(held), Some(main)) = (held, main_port_mut(&mut spec)) {
+        let target = held.target.parse::<i32>();
+        let target = target.map_or_else(|_| Value::from(&*held.target), Value::from);
+        main.insert("port".to_owned(), held.port.into());
+        main.insert(TARGET_PORT.to_owned(), target);
+    }
     keep_ports(&mut spec, extra_ports);
     let specification = version.service_specification.as_ref();
     let metadata = version_metadata(release, version, &version.name, specification, &[]);
@@ -35,6 +42,16 @@ pub fn select_all(service: &mut Value, version: &Version) {
     if let (Some(labels), Some(selector)) = (labels, service.pointer_mut("/spec/selector")) {
         selector.clone_from(labels);
     }
+}
+
+/// The main port of the stored Service, if pods of before and of after a roll are not to be reached at the same target.
+pub fn other_target<'a>(live: &'a Service, version: &Version) -> Option<&'a ServicePort> {
+    let spec = merged_spec(version);
+    let wanted = target(main_port(&spec)?)?;
+    let wanted = wanted.as_str().map_or_else(|| wanted.to_string(), str::to_owned);
+    let mut ports = live.ports.iter();
+    let main = ports.find(|port| *port.name == *HTTP).or(live.ports.first())?;
+    (*main.target != *wanted).then_some(main)
 }
 
 /// The port of the Service that requests are sent to: the one called `http`, else the first.
@@ -81,9 +98,7 @@ pub fn kept_port(port: i32) -> String {
 
 /// Adds `extra` ports, with the target of the main port.
 fn keep_ports(spec: &mut Map<String, Value>, extra: &[i32]) {
-    let target = main_port(spec)
-        .and_then(|port| port.get(TARGET_PORT).or_else(|| port.get("port")))
-        .cloned();
+    let target = main_port(spec).and_then(target).cloned();
     let (Some(target), Some(ports)) = (target, spec.get_mut(PORTS).and_then(Value::as_array_mut)) else {
         return;
     };
@@ -104,6 +119,16 @@ fn keep_ports(spec: &mut Map<String, Value>, extra: &[i32]) {
 fn main_port(spec: &Map<String, Value>) -> Option<&Value> {
     let ports = spec.get(PORTS)?.as_array()?;
     ports.iter().find(|port| is_http(port)).or(ports.first())
+}
+
+fn main_port_mut(spec: &mut Map<String, Value>) -> Option<&mut Map<String, Value>> {
+    let ports = spec.get_mut(PORTS)?.as_array_mut()?;
+    let index = ports.iter().position(is_http).unwrap_or_default();
+    ports.get_mut(index)?.as_object_mut()
+}
+
+fn target(port: &Value) -> Option<&Value> {
+    port.get(TARGET_PORT).or_else(|| port.get("port"))
 }
 
 fn is_http(port: &Value) -> bool {

@@ -4,7 +4,7 @@ use super::target_kind;
 use crate::api::RoutePolicyStatus;
 use crate::api::route_policy::ParentRef;
 use crate::model::kind::Kind;
-use crate::model::observed::{Meta, StoredRoute};
+use crate::model::observed::{Meta, ParentReport, StoredRoute};
 use crate::model::policy::{Policy, Target};
 
 /// What the parents say of the route.
@@ -53,7 +53,7 @@ pub(super) fn named_parents(policy: &Policy) -> Vec<String> {
 fn parent_key(policy: &Policy, parent: &ParentRef) -> String {
     let kind = parent.kind.as_deref().unwrap_or("Gateway");
     let namespace = parent.namespace.as_deref().unwrap_or(&policy.namespace);
-    format!("{kind}/{namespace}/{}", parent.name)
+    ParentReport::key(kind, namespace, &parent.name, parent.section_name.as_deref())
 }
 
 /// Whether everybody who ever reported on the route accepts it as it is now.
@@ -74,7 +74,7 @@ pub(super) fn of(policy: &Policy, stored: Option<(&Meta, &StoredRoute)>, parents
         .unwrap_or(Acceptance::Accepted("Accepted"))
 }
 
-/// What one parent says; of a parent that is named with several listeners, the worst.
+/// What one parent says; of a parent that is named with several ports, the worst.
 fn accepted_by(parent: &str, meta: &Meta, route: &StoredRoute) -> Acceptance {
     let reports: Vec<_> = route
         .parents
@@ -97,4 +97,64 @@ fn accepted_by(parent: &str, meta: &Meta, route: &StoredRoute) -> Acceptance {
             reason: report.reason.to_string(),
             message: format!("{parent} refuses the route: {}", report.message),
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::route_policy::{HttpRouteTarget, RoutingStrategy};
+    use crate::model::observed::Uid;
+
+    fn listener(name: &str) -> ParentRef {
+        ParentRef {
+            name: "edge".to_owned(),
+            section_name: Some(name.to_owned()),
+            ..ParentRef::default()
+        }
+    }
+
+    #[test]
+    fn two_listeners_of_a_gateway_are_two_parents() {
+        let target = HttpRouteTarget {
+            parent_refs: vec![listener("http"), listener("https")],
+            ..HttpRouteTarget::default()
+        };
+        let policy = Policy {
+            name: "web".to_owned(),
+            namespace: "shop".to_owned(),
+            uid: Uid(1),
+            generation: 1,
+            strategy: RoutingStrategy::BlueGreen,
+            versions: Vec::new(),
+            route: Target::HttpRoute("web".to_owned(), target),
+            suspend: false,
+        };
+        let report = |section: &str| ParentReport {
+            parent: ParentReport::key("Gateway", "shop", "edge", Some(section)).into(),
+            observed_generation: 1,
+            accepted: true,
+            ..ParentReport::default()
+        };
+        let meta = Meta {
+            generation: 1,
+            ..Meta::default()
+        };
+        let both = ["Gateway/shop/edge/http", "Gateway/shop/edge/https"].map(str::to_owned);
+        let judged = |reports: &[ParentReport]| {
+            let route = StoredRoute {
+                parents: reports.into(),
+                ..StoredRoute::default()
+            };
+            let old = RoutePolicyStatus::default();
+            let known = known_parents(&policy, Some((&meta, &route)), &old);
+            (known, of(&policy, Some((&meta, &route)), &both))
+        };
+        assert_eq!(
+            judged(&[report("http"), report("https")]),
+            (both.to_vec(), Acceptance::Accepted("Accepted"))
+        );
+        let (known, acceptance) = judged(&[report("http")]);
+        assert_eq!(known, both[..1]);
+        assert!(matches!(acceptance, Acceptance::Pending(_)), "{acceptance:?}");
+    }
 }

@@ -26,6 +26,8 @@ pub struct Observed {
     pub readiness: Vec<Readiness>,
     /// The weight `ConfigMap`s that the policy names and that exist.
     pub weights: BTreeMap<String, WeightConfig>,
+    /// Whether it cannot be told which weight `ConfigMap`s there are: those in force stay.
+    pub weights_unknown: bool,
     /// The object that has the route's kind and name, whoever made it.
     pub route: Option<Arc<Object<Body>>>,
     /// For how long the stored route has been as it is, to the second; `None`: not known.

@@ -67,7 +67,7 @@ pub fn report(policy: &Policy, observed: &Observed, plan: &Plan, failures: &[Fai
     let current = route
         .as_ref()
         .is_some_and(|route| route.policy_generation == policy.generation);
-    let routed = routed(policy, plan, stored.is_some(), current, &acceptance);
+    let routed = unknown(observed).unwrap_or_else(|| routed(policy, plan, stored.is_some(), current, &acceptance));
     let (stalled, requeue) = stalled(&failures, &routed, &old, now);
     let requeue = requeue.into_iter().chain(plan.on_its_way).min();
     let verdicts = verdicts(policy.strategy, &versions, observed, plan, &failures, routed, stalled);
@@ -255,6 +255,18 @@ fn names_only_versions(policy: &Policy, stored: &StoredRoute) -> bool {
         .iter()
         .flat_map(|rule| rule.backends.iter().chain(&rule.mirrors))
         .all(known)
+}
+
+/// Where it is not known which routes there are.
+fn unknown(observed: &Observed) -> Option<Verdict> {
+    let failure = observed.kind_failure.as_ref().filter(|failure| !failure.stalled)?;
+    let Failure { reason, message, .. } = failure;
+    Some(Verdict::new(
+        conditions::ROUTED,
+        Tristate::Unknown,
+        reason,
+        message.clone(),
+    ))
 }
 
 fn routed(policy: &Policy, plan: &Plan, exists: bool, current: bool, acceptance: &Acceptance) -> Verdict {

@@ -36,25 +36,34 @@ pub fn in_force(policy: &Policy, observed: &Observed) -> Vec<InForce> {
                 .as_ref()
                 .and_then(|status| status.versions.iter().find(|one| one.name == version.name))
                 .and_then(|status| status.weight);
-            config.map_or_else(
-                || spec(version),
-                |(name, config)| of_config(version, name, config, last),
-            )
+            match config {
+                _ if observed.weights_unknown && version.weight_config_map.is_some() => {
+                    given(version, last.unwrap_or(version.weight))
+                }
+                Some((name, config)) => of_config(version, name, config, last),
+                None => given(version, version.weight),
+            }
         })
         .collect()
 }
 
-fn spec(version: &PolicyVersion) -> InForce {
+/// That weight, from the spec or in its place.
+fn given(version: &PolicyVersion, weight: i32) -> InForce {
+    let source = if weight == version.weight {
+        WeightSource::Spec
+    } else {
+        WeightSource::Override
+    };
     InForce {
-        weight: version.weight,
-        source: WeightSource::Spec,
+        weight,
+        source,
         bad: None,
     }
 }
 
 fn of_config(version: &PolicyVersion, name: &str, config: &WeightConfig, last: Option<i32>) -> InForce {
     let Some(live) = config.weight.as_deref() else {
-        return spec(version);
+        return given(version, version.weight);
     };
     // A new weight in the spec ends an override; the annotations follow within moments.
     if config
@@ -62,22 +71,14 @@ fn of_config(version: &PolicyVersion, name: &str, config: &WeightConfig, last: O
         .as_deref()
         .is_some_and(|text| parse(text) != Some(version.weight))
     {
-        return spec(version);
+        return given(version, version.weight);
     }
-    let source = |weight| {
-        if weight == version.weight {
-            WeightSource::Spec
-        } else {
-            WeightSource::Override
-        }
-    };
     let (weight, bad) = match parse(live) {
         Some(weight) => (weight, None),
         None => (last.unwrap_or(version.weight), Some((name.to_owned(), live.to_owned()))),
     };
     InForce {
-        weight,
-        source: source(weight),
         bad,
+        ..given(version, weight)
     }
 }

@@ -7,7 +7,7 @@ use super::{Observed, Plan, PolicySeen, is_routed};
 use crate::api::release::{PromotionStep, Strategy};
 use crate::api::route_policy::{PolicyVersion, RoutePolicySpec, RoutingStrategy};
 use crate::model::kind::Kind;
-use crate::model::release::Release;
+use crate::model::release::{Release, Version};
 use crate::plan::{Desired, Failure, Precondition, objects};
 
 /// Plans the `RoutePolicy`; tells whether it is already stored as it should be.
@@ -58,25 +58,20 @@ fn is_same(policy: &PolicySeen, object: &Value) -> bool {
 }
 
 fn entries(release: &Release, observed: &Observed, plan: &Plan) -> Vec<PolicyVersion> {
-    let stored = |name: &str| observed.policy.as_ref().and_then(|policy| policy.entry(name));
     let mut entries: Vec<PolicyVersion> = Vec::with_capacity(release.versions.len() + 1);
     let same_form = observed
         .policy
         .as_ref()
         .is_some_and(|policy| routing(release) == Some(policy.spec.strategy));
-    for version in &release.versions {
-        let mut entry = objects::policy_entry(release, version);
-        match stored(&version.name) {
-            _ if !plan.holds(&version.name) => {}
-            Some(held) => {
-                entry.backend.clone_from(&held.backend);
-                if same_form {
-                    entry.matches.clone_from(&held.matches);
-                }
-            }
-            // It left before, and comes back with another port than its Service has.
-            None => entry.backend.port = live_port(observed, &version.name).unwrap_or(entry.backend.port),
-        }
+    let scaled = plan
+        .promotion
+        .as_ref()
+        .filter(|decision| decision.step == PromotionStep::Scale);
+    let first = observed.policy.as_ref().and_then(|policy| policy.spec.versions.first());
+    let staying = release.versions.iter();
+    for version in staying.filter(|version| !plan.emptying.contains(&version.name)) {
+        let was_first = scaled.is_none() && first.is_some_and(|first| first.name == version.name);
+        let mut entry = of_spec(release, observed, plan, version, same_form && !was_first);
         entry.serves_for = stands_in_for(release, plan, &version.name);
         entries.push(entry);
     }
@@ -93,11 +88,6 @@ fn entries(release: &Release, observed: &Observed, plan: &Plan) -> Vec<PolicyVer
         }
     }
     // Before the switch the primary is who it was.
-    let scaled = plan
-        .promotion
-        .as_ref()
-        .filter(|decision| decision.step == PromotionStep::Scale);
-    let first = observed.policy.as_ref().and_then(|policy| policy.spec.versions.first());
     if let (Some(decision), Some(first)) = (scaled, first)
         && first.name == decision.source
         && let Some(index) = entries.iter().position(|entry| entry.name == first.name)
@@ -113,6 +103,28 @@ fn live_port(observed: &Observed, name: &str) -> Option<i32> {
     let ports = &observed.service(name)?.ports;
     let main = ports.iter().find(|port| &*port.name == objects::HTTP).or(ports.first());
     main.map(|port| port.port)
+}
+
+/// The entry of a version of the spec. While its objects are held it is as it was; `same`: its matches too, which a
+/// primary of before had none of, and an entry of another strategy others.
+fn of_spec(release: &Release, observed: &Observed, plan: &Plan, version: &Version, same: bool) -> PolicyVersion {
+    let mut entry = objects::policy_entry(release, version);
+    let policy = observed.policy.as_ref();
+    match policy.and_then(|policy| policy.entry(&version.name)) {
+        _ if !plan.holds(&version.name) => {}
+        Some(held) => {
+            entry.backend.clone_from(&held.backend);
+            if same {
+                entry.matches.clone_from(&held.matches);
+            }
+        }
+        // It left before, and comes back with another port than its Service has.
+        None => entry.backend.port = live_port(observed, &version.name).unwrap_or(entry.backend.port),
+    }
+    if let Some(port) = plan.held_ports.get(&version.name) {
+        entry.backend.port = *port;
+    }
+    entry
 }
 
 fn stands_in_for(release: &Release, plan: &Plan, name: &str) -> Option<String> {

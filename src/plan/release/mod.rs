@@ -1,6 +1,7 @@
 //! `Release`: from versions, environment and strategy to Deployments, Services, weight `ConfigMap`s and the
 //! `RoutePolicy`, in an order in which no request is lost (design, *Order*).
 
+pub mod emptying;
 pub mod entries;
 pub mod promotion;
 pub mod removals;
@@ -32,6 +33,8 @@ pub struct Observed {
     pub objects: BTreeMap<(Kind, String), Arc<Object<Body>>>,
     /// The routes that the Release's `RoutePolicy` owns, and those with the application's name.
     pub routes: Vec<StoredRoute>,
+    /// Kinds of routes of which it is not known which there are.
+    pub unlisted: BTreeSet<Kind>,
     /// The status as it is stored.
     pub status: Option<ReleaseStatus>,
     /// Versions whose objects the API server refuses as they are wanted now.
@@ -55,12 +58,28 @@ impl PolicySeen {
         self.spec.versions.iter().find(|version| version.name == name)
     }
 
+    /// The kind of route that it asks for.
+    pub fn target_kind(&self) -> Kind {
+        if self.spec.route.http_route.is_some() {
+            Kind::HttpRoute
+        } else {
+            Kind::VirtualService
+        }
+    }
+
     /// Whether the route follows the policy as it is now and is accepted.
     pub fn is_settled(&self) -> bool {
         self.status.as_ref().is_some_and(|status| {
             super::policy::status::follows(status, self.meta.generation)
                 && super::policy::status::holds(status, conditions::ROUTED)
         })
+    }
+
+    /// Whether its status is of a route that sends nobody to this version.
+    pub fn gives_nothing(&self, version: &str) -> bool {
+        let status = self.status.iter().flat_map(|status| &status.versions);
+        let mut told = status.filter(|one| one.name == version);
+        told.any(|one| one.percent == Some(0))
     }
 
     /// When a route that follows the policy as it is now was first accepted.
@@ -130,17 +149,20 @@ impl Observed {
     pub fn names_port(&self, service: &str, port: i32) -> bool {
         let rules = self.routes.iter().flat_map(|route| route.rules.iter());
         let mut named = rules.flat_map(|rule| rule.backends.iter().chain(&rule.mirrors));
-        named.any(|backend| *backend.service == *service && backend.port == port)
+        self.route_unknown() || named.any(|backend| *backend.service == *service && backend.port == port)
     }
 
-    /// Whether a stored route names the Service.
+    /// Whether a stored route names the Service, as far as that can be told.
     pub fn is_routed(&self, service: &str) -> bool {
-        self.routes.iter().flat_map(|route| route.rules.iter()).any(|rule| {
-            rule.backends
-                .iter()
-                .chain(&rule.mirrors)
-                .any(|backend| *backend.service == *service)
-        })
+        let rules = self.routes.iter().flat_map(|route| route.rules.iter());
+        let mut named = rules.flat_map(|rule| rule.backends.iter().chain(&rule.mirrors));
+        self.route_unknown() || named.any(|backend| *backend.service == *service)
+    }
+
+    /// Whether it is not known what the policy's route is: it may name anything.
+    fn route_unknown(&self) -> bool {
+        let policy = self.policy.as_ref();
+        policy.is_some_and(|policy| self.unlisted.contains(&policy.target_kind()))
     }
 }
 
@@ -159,6 +181,10 @@ pub struct Plan {
     pub stands_still: bool,
     /// Versions whose objects cannot be as they are wanted, and stay as they are.
     pub refused: BTreeSet<String>,
+    /// Versions that are to have no replicas, and keep theirs until requests to them have gone to another.
+    pub emptying: BTreeSet<String>,
+    /// Ports of Services that stay as they are until the pods of before have gone, by version.
+    pub held_ports: BTreeMap<String, i32>,
     /// Versions that are no longer in the spec and still have objects, with the time since which nobody is sent there.
     pub leaving: BTreeMap<String, Option<DateTime<Utc>>>,
     /// What is in the way.
@@ -213,6 +239,7 @@ pub fn plan(release: &Release, observed: &Observed, now: DateTime<Utc>) -> Plan 
         plan.scale.clone_from(&decision.scale);
         plan.requeue = decision.requeue;
     }
+    emptying::plan(release, observed, &built, now, &mut plan);
     workloads::plan(release, observed, &built, now, &mut plan);
     let unchanged = entries::plan(release, observed, &mut plan);
     removals::plan(release, observed, unchanged, now, &mut plan);

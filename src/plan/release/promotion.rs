@@ -88,8 +88,14 @@ impl Scene<'_> {
     }
 
     fn decision(&self, step: PromotionStep, source: &str, message: String) -> Decision {
+        // Of all steps this one alone cannot be told from what is stored: it is in status before the primary changes.
+        let unsaid = step == PromotionStep::InPlace
+            && !self
+                .before()
+                .is_some_and(|before| before.step == step && before.source == source);
         let hold = match step {
             PromotionStep::Scale | PromotionStep::Switch => vec![self.primary.name.clone(), source.to_owned()],
+            PromotionStep::InPlace if unsaid => vec![self.primary.name.clone(), source.to_owned()],
             PromotionStep::Roll | PromotionStep::Return | PromotionStep::InPlace => vec![source.to_owned()],
         };
         let stands_in = matches!(step, PromotionStep::Switch | PromotionStep::Roll);
@@ -164,7 +170,12 @@ impl Scene<'_> {
             return self.decision(PromotionStep::Roll, source, message);
         }
         // The stored route may follow the policy and still name the primary: from a time when the source was not ready.
-        let coming = self.observed.is_ready(source) && self.observed.is_routed(name);
+        // What status says since when may be of that time, too.
+        let coming = if self.observed.is_routed(name) {
+            self.observed.is_ready(source)
+        } else {
+            !self.policy.gives_nothing(name)
+        };
         match self.policy.drained_at(self.release.drain_seconds).filter(|_| !coming) {
             Some(end) if end <= self.now => self.decision(
                 PromotionStep::Roll,
@@ -232,8 +243,13 @@ impl Scene<'_> {
 
     /// The primary has its requests back: the source stays as it is until those under way to it have ended.
     fn returning(&self) -> Option<Decision> {
-        // After a crash between the policy's write and the status's, status still says Roll.
-        let returns = |before: &&Promotion| matches!(before.step, PromotionStep::Roll | PromotionStep::Return);
+        // After crashes between the policy's write and the status's, status still says Roll, or Switch.
+        let returns = |before: &&Promotion| {
+            matches!(
+                before.step,
+                PromotionStep::Switch | PromotionStep::Roll | PromotionStep::Return
+            )
+        };
         let before = self.before().filter(returns)?;
         let (_, primary) = self.deployment(&self.primary.name)?;
         if *primary.template != *self.desired.template {

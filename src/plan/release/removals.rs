@@ -10,7 +10,7 @@ use crate::model::kind::Kind;
 use crate::model::names;
 use crate::model::observed::Meta;
 use crate::model::release::Release;
-use crate::plan::{Removal, objects};
+use crate::plan::{Failure, Removal, objects};
 
 /// Reason of a leaving version that the route no longer names.
 pub const DRAINING: &str = "Draining";
@@ -35,6 +35,13 @@ pub fn plan(release: &Release, observed: &Observed, unchanged: bool, now: DateTi
             }
             _ => {}
         }
+    }
+    if let Some(kind) = observed.unlisted.first().filter(|_| !leaving.is_empty()) {
+        plan.failures.push(Failure {
+            reason: "NotListed".to_owned(),
+            message: format!("{kind} cannot be listed yet: no version is removed before it can"),
+            stalled: false,
+        });
     }
     for name in leaving {
         let since = out_since(release, observed, name, unchanged);
@@ -79,7 +86,7 @@ fn wanted(release: &Release) -> BTreeSet<(Kind, String)> {
 
 /// Whether nobody is sent to the version: the stored policy and the stored route follow the spec and do not name it.
 fn is_out(release: &Release, observed: &Observed, name: &str, unchanged: bool) -> bool {
-    if observed.is_routed(name) {
+    if observed.is_routed(name) || !observed.unlisted.is_empty() {
         return false;
     }
     match &observed.policy {
@@ -129,7 +136,7 @@ fn remove_leftover(observed: &Observed, unchanged: bool, leftover: (Kind, &str, 
             let mut named = policy.filter_map(|version| version.weight_config_map.as_deref());
             !unchanged || named.any(|config| config == name)
         }
-        _ => observed.policy.is_some(),
+        _ => observed.policy.is_some() || !observed.unlisted.is_empty(),
     };
     if !needed && !meta.deleting {
         plan.removals.push(Removal::new(kind, name, meta));

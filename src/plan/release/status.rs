@@ -255,6 +255,10 @@ fn ready(
             not("Promoting", &format!("{:?}: {}", decision.step, decision.message))
         };
     }
+    if let Some(name) = plan.emptying.first() {
+        let message = format!("version {name} is to have no replicas: requests under way to it end first");
+        return not(removals::DRAINING, &message);
+    }
     if let Some(bad) = [versions, routed]
         .into_iter()
         .find(|verdict| verdict.status != Tristate::True)

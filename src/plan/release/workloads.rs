@@ -9,7 +9,7 @@ use crate::api::release::PromotionStep;
 use crate::api::status::WeightSource;
 use crate::model::kind::Kind;
 use crate::model::names;
-use crate::model::observed::{Deployment, Meta, ReplicasOwner, WeightConfig};
+use crate::model::observed::{Deployment, Meta, ReplicasOwner, ServicePort, WeightConfig};
 use crate::model::release::{Release, Version};
 use crate::plan::policy::weights::parse;
 use crate::plan::{Desired, Event, Failure, Precondition, objects};
@@ -54,11 +54,21 @@ pub fn mismatches(release: &Release) -> Vec<(String, Failure)> {
 pub fn plan(release: &Release, observed: &Observed, built: &[Built], now: DateTime<Utc>, plan: &mut Plan) {
     for (index, version) in release.versions.iter().enumerate() {
         let held = plan.holds(&version.name);
-        if !held {
+        if held {
+            // It stays routed as it is only for as long as what has its name is ours.
+            let kinds = [Kind::Deployment, Kind::Service];
+            let checked = kinds.map(|kind| precondition(release, observed, kind, &version.name, false));
+            plan.failures.extend(checked.into_iter().filter_map(Result::err));
+        } else {
             let replicas = built.get(index).and_then(|built| built.replicas);
+            let replicas = replicas.filter(|_| !plan.emptying.contains(&version.name));
             plan_deployment(release, observed, version, replicas, plan);
+            let port = held_port(release, observed, version);
+            if let Some(held) = port {
+                plan.held_ports.insert(version.name.clone(), held.port);
+            }
             let extra = extra_ports(release, observed, version, now, plan);
-            let mut service = objects::service(release, version, &extra);
+            let mut service = objects::service(release, version, port, &extra);
             if is_between_selectors(release, observed, version, &service) {
                 objects::select_all(&mut service, version);
             }
@@ -190,8 +200,20 @@ fn is_between_selectors(release: &Release, observed: &Observed, version: &Versio
     ) else {
         return false;
     };
-    let rolled_out = *deployment.template == *objects::template_digest(version) && is_rolled_out(meta, deployment);
-    !rolled_out && wanted.pointer("/spec/selector") != Some(&json!(live.selector))
+    !runs_all(version, meta, deployment) && wanted.pointer("/spec/selector") != Some(&json!(live.selector))
+}
+
+/// The main port as it is, while its target is to be another and some pods listen on the one of before: a number is the
+/// same for all pods, and a name of after the roll leaves out those of before.
+fn held_port<'a>(release: &Release, observed: &'a Observed, version: &Version) -> Option<&'a ServicePort> {
+    let (meta, deployment) = observed.deployment(release, &version.name)?;
+    let port = objects::other_target(observed.service(&version.name)?, version)?;
+    (!runs_all(version, meta, deployment)).then_some(port)
+}
+
+/// Whether all pods are those that the version asks for.
+fn runs_all(version: &Version, meta: &Meta, deployment: &Deployment) -> bool {
+    *deployment.template == *objects::template_digest(version) && is_rolled_out(meta, deployment)
 }
 
 /// Whether every pod runs the template as it is, and is available.
@@ -221,7 +243,8 @@ fn extra_ports(
     if !is_routed(release) {
         return Vec::new();
     }
-    let wanted = objects::policy_entry(release, version).backend.port;
+    let held = plan.held_ports.get(&version.name).copied();
+    let wanted = held.unwrap_or_else(|| objects::policy_entry(release, version).backend.port);
     let entry = policy.entry(&version.name).map(|entry| entry.backend.port);
     let is_named = |port: i32| observed.names_port(&version.name, port);
     let mut old: Vec<i32> = service

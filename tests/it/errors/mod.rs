@@ -5,3 +5,4 @@ mod moments;
 mod quota;
 mod specification;
 mod stored;
+mod unlisted;

@@ -1,5 +1,8 @@
 //! Orders of events that once broke a promise.
 
+mod refusals;
+mod serving;
+
 use chrono::Duration;
 use iter8::api::release::PromotionStep;
 use iter8::model::kind::Kind;

@@ -187,6 +187,7 @@ pub fn before_apply(world: &World, plan: &Plan, desired: &Desired) {
     let Some(live) = world.deployment(&desired.name) else {
         return;
     };
+    check_replicas(world, desired, live);
     let in_place = step(world) == Some(PromotionStep::InPlace);
     let first = world
         .release
@@ -228,6 +229,32 @@ pub fn before_apply(world: &World, plan: &Plan, desired: &Desired) {
     }
     if is_draining(world, &desired.name) {
         world.fail(&format!("{} rolls while requests to it are under way", desired.name));
+    }
+}
+
+/// Nobody is sent to a version any more when its pods go, if another can serve.
+fn check_replicas(world: &World, desired: &Desired, live: &Deployment) {
+    if live.replicas == 0 || desired.object["spec"]["replicas"] != 0 || world.release.strategy == Strategy::None {
+        return;
+    }
+    let index = world.release.versions.iter().position(|one| one.name == desired.name);
+    let mut others = world.release.versions.iter().enumerate();
+    let could = others.any(|(other, version)| {
+        let takes = Some(other) != index && (other == 0 || world.release.strategy == Strategy::BlueGreen);
+        let stays = version.replicas != Some(0);
+        takes && stays && ready(world, &version.name) == Tristate::True
+    });
+    if could && world.routes().any(|route| names(route, &desired.name)) {
+        world.fail(&format!(
+            "{} is emptied while it serves, and another could",
+            desired.name
+        ));
+    }
+    if could && is_draining(world, &desired.name) {
+        world.fail(&format!(
+            "{} is emptied while requests to it are under way",
+            desired.name
+        ));
     }
 }
 

@@ -10,6 +10,7 @@ mod checks;
 mod operator;
 mod reading;
 mod spec;
+mod wakeups;
 mod world;
 
 use chrono::Duration;
@@ -94,7 +95,9 @@ impl Happening {
                 world.annotate(&config, *weight);
             }
             Self::Report(accepted) => world.report(*accepted),
-            Self::Collect => world.collect_garbage(),
+            Self::Collect => {
+                world.collect_garbage();
+            }
             Self::Sync => world.sync(),
             Self::Pass(seconds) => world.pass(Duration::seconds(*seconds)),
             Self::Rounds(count) => {
@@ -106,34 +109,44 @@ impl Happening {
     }
 }
 
-/// Everybody does one thing; whether the operator wrote anything, and when it wants to look again.
-fn round(world: &mut World) -> (bool, Option<Duration>) {
-    world.collect_garbage();
+/// Everybody but the operator and the garbage collector does one thing.
+fn others(world: &mut World) {
     for name in world.deployments() {
         (0..3).for_each(|_| world.roll(&name));
     }
     world.report(true);
     world.sync();
+}
+
+/// Everybody does one thing; whether the operator, which is run woken or not, wrote anything.
+fn round(world: &mut World) -> bool {
+    world.collect_garbage();
+    others(world);
     let release = operator::release(world, Crash::default());
     world.sync();
     let policy = operator::policy(world, Crash::default());
-    let again = release.again.into_iter().chain(policy.again).min();
-    (release.wrote || policy.wrote, again)
+    release.wrote || policy.wrote
 }
 
-/// Lets time pass until nothing is written any more, and nothing would be later.
+/// Lets time pass until nobody is woken any more, and nothing would be written later.
 fn settle(world: &mut World) {
-    for _ in 0..300 {
-        match round(world) {
-            (true, _) => {}
-            (false, Some(again)) => world.pass(again),
-            (false, None) => {
-                world.pass(Duration::hours(2));
-                if round(world).0 {
-                    world.fail("something is written after two hours in which nobody asked to look again");
-                }
-                return;
+    for _ in 0..600 {
+        let seen = world.seen.clone();
+        others(world);
+        let rests = world.seen == seen;
+        let (release, policy) = (world.wakeups.release, world.wakeups.policy);
+        if release.is_due(world.now) {
+            operator::release(world, Crash::default());
+        } else if policy.is_due(world.now) {
+            operator::policy(world, Crash::default());
+        } else if let Some(next) = world.wakeups.next().filter(|_| rests) {
+            world.now = next;
+        } else if rests && !world.collect_garbage() {
+            world.pass(Duration::hours(2));
+            if round(world) {
+                world.fail("something is written that nobody was woken for");
             }
+            return;
         }
     }
     world.fail("it never comes to rest");
@@ -151,6 +164,9 @@ fn repair(world: &mut World) {
     spec.suspend = false;
     for version in spec.versions.iter_mut().filter(|version| version.image == BROKEN_IMAGE) {
         version.image = "web:4";
+    }
+    for version in spec.versions.iter_mut().filter(|version| version.replicas == Some(0)) {
+        version.replicas = Some(1);
     }
     world.edit(spec);
 }

@@ -46,6 +46,13 @@ impl Crash {
 
 /// One reconcile of the Release.
 pub fn release(world: &mut World, crash: Crash) -> Came {
+    world.wakeups.release.begin();
+    let came = reconcile_release(world, crash);
+    world.wakeups.release.run_again(world.now, came.again);
+    came
+}
+
+fn reconcile_release(world: &mut World, crash: Crash) -> Came {
     let observed = observe_release(world);
     let plan = release::plan(&world.release, &observed, world.now);
     if let Some(decision) = &plan.promotion {
@@ -57,6 +64,8 @@ pub fn release(world: &mut World, crash: Crash) -> Came {
         again: plan.requeue,
     };
     let Ok(failures) = write_release(world, &plan, crash, &mut came) else {
+        // It is tried again.
+        world.wakeups.release.wake();
         came.wrote = true;
         return came;
     };
@@ -67,6 +76,7 @@ pub fn release(world: &mut World, crash: Crash) -> Came {
         came.wrote = true;
         if crash.without_status {
             world.log("Release: its status is lost");
+            world.wakeups.restart();
             return came;
         }
         let promotion = status.promotion.as_ref().map(|one| one.step);
@@ -75,9 +85,26 @@ pub fn release(world: &mut World, crash: Crash) -> Came {
             status.conditions.first().map(|one| &one.reason)
         ));
         world.status = Some(status);
+        world.wakeups.release.wake();
         checks::status(world);
     }
+    if waits(&plan) {
+        let now = release::plan(&world.release, &observed, world.now);
+        if (&now.failures, &now.removals) != (&plan.failures, &plan.removals) {
+            came.again = Some(Duration::zero());
+        }
+    }
     came
+}
+
+/// Whether it waits for a name to become free.
+fn waits_for_names(plan: &release::Plan) -> bool {
+    let blocks = |failure: &Failure| matches!(failure.reason.as_str(), "NameConflict" | "Deleting");
+    plan.failures.iter().any(blocks)
+}
+
+fn waits(plan: &release::Plan) -> bool {
+    !plan.leaving.is_empty() || waits_for_names(plan)
 }
 
 fn write_release(
@@ -116,11 +143,13 @@ fn write_release(
         }
     }
     remove(world, &plan.removals, &mut crash, came)?;
+    world.wakeups.wait(!plan.leaving.is_empty(), waits_for_names(plan));
     Ok(Vec::new())
 }
 
 fn crashed(world: &mut World) -> Refused {
     world.log("crash");
+    world.wakeups.restart();
     Refused
 }
 
@@ -226,6 +255,7 @@ pub fn observe_policy(world: &World, policy: &Policy) -> policy::Observed {
             .map(|version| readiness(world, &version.name))
             .collect(),
         weights: weights.collect(),
+        weights_unknown: false,
         route: world.seen.get(&place).cloned(),
         route_age: None,
         stale: stale
@@ -239,7 +269,14 @@ pub fn observe_policy(world: &World, policy: &Policy) -> policy::Observed {
 }
 
 /// One reconcile of the RoutePolicy.
-pub fn policy(world: &mut World, mut crash: Crash) -> Came {
+pub fn policy(world: &mut World, crash: Crash) -> Came {
+    world.wakeups.policy.begin();
+    let came = reconcile_policy(world, crash);
+    world.wakeups.policy.run_again(world.now, came.again);
+    came
+}
+
+fn reconcile_policy(world: &mut World, mut crash: Crash) -> Came {
     let Some(policy) = valid_policy(world) else {
         return Came::default();
     };
@@ -263,6 +300,7 @@ pub fn policy(world: &mut World, mut crash: Crash) -> Came {
             }
             Err(Refused) => {
                 came.wrote = true;
+                world.wakeups.policy.wake();
                 failures.push(Failure {
                     reason: "Conflict".to_owned(),
                     message: String::new(),
@@ -272,6 +310,7 @@ pub fn policy(world: &mut World, mut crash: Crash) -> Came {
         }
     }
     if failures.is_empty() && remove(world, &plan.removals, &mut crash, &mut came).is_err() {
+        world.wakeups.policy.wake();
         came.wrote = true;
         return came;
     }
@@ -293,6 +332,7 @@ fn set_status(world: &mut World, status: RoutePolicyStatus, crash: Crash) -> boo
     };
     if crash.without_status {
         world.log("RoutePolicy: its status is lost");
+        world.wakeups.restart();
     } else {
         let route = status.route.as_ref().map(|route| {
             (
@@ -306,6 +346,8 @@ fn set_status(world: &mut World, status: RoutePolicyStatus, crash: Crash) -> boo
         );
         policy.status = Some(status);
         world.log(line);
+        world.wakeups.policy.wake();
+        world.wakeups.release.wake();
     }
     true
 }

@@ -132,7 +132,7 @@ fn version() -> impl Strategy<Value = Version> {
     let name = prop_oneof![3 => Just(None), 1 => prop::sample::select(vec![Some("a"), Some("b"), Some("c")])];
     let image = prop_oneof![7 => prop::sample::select(vec!["web:1", "web:2", "web:3"]), 1 => Just(BROKEN_IMAGE)];
     let env = prop_oneof![3 => Just(None), 1 => prop::sample::select(vec![Some(1), Some(2)])];
-    let replicas = prop_oneof![3 => Just(None), 1 => prop::sample::select(vec![Some(1), Some(3)])];
+    let replicas = prop_oneof![3 => Just(None), 1 => prop::sample::select(vec![Some(0), Some(1), Some(3)])];
     let weight = prop_oneof![2 => Just(None), 1 => prop::sample::select(vec![Some(0), Some(10), Some(90), Some(100)])];
     let port = prop_oneof![4 => Just(None), 1 => Just(Some(8080))];
     (name, image, env, replicas, weight, port).prop_map(|(name, image, env, replicas, weight, port)| Version {

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::reading::{own, read, validated, words};
 use super::spec::{BROKEN_IMAGE, Spec};
+use super::wakeups::Wakeups;
 
 pub const NAMESPACE: &str = "default";
 pub const NAME: &str = "web";
@@ -55,6 +56,7 @@ pub struct World {
     pub policy: Option<PolicySeen>,
     pub log: Vec<String>,
     pub history: super::checks::History,
+    pub wakeups: Wakeups,
     version: u64,
     uids: u128,
 }
@@ -63,7 +65,10 @@ impl World {
     /// A cluster with nothing but a Release.
     pub fn new(spec: Spec) -> Option<Self> {
         let release = validated(&spec, 1)?;
+        let mut wakeups = Wakeups::default();
+        wakeups.restart();
         Some(Self {
+            wakeups,
             now: DateTime::from_timestamp(1_700_000_000, 0).unwrap(),
             before: spec.clone(),
             log: vec![format!("{spec:?}")],
@@ -126,6 +131,7 @@ impl World {
         self.log(format!("edit {spec:?}"));
         self.before = std::mem::replace(&mut self.spec, spec);
         self.release = release;
+        self.wakeups.release.wake();
     }
 
     /// The route that is stored.
@@ -156,11 +162,20 @@ impl World {
 
     /// The watch brings everything.
     pub fn sync(&mut self) {
-        self.seen = self
+        let now = self
             .stored
             .iter()
-            .map(|(place, live)| (place.clone(), Arc::new(live.object.clone())))
-            .collect();
+            .map(|(place, live)| (place.clone(), Arc::new(live.object.clone())));
+        let before = std::mem::replace(&mut self.seen, now.collect());
+        let now = self.seen.clone();
+        for (place, object) in &now {
+            if before.get(place) != Some(object) {
+                self.changed(place, &object.meta, false);
+            }
+        }
+        for (place, object) in before.iter().filter(|(place, _)| !now.contains_key(place)) {
+            self.changed(place, &object.meta, false);
+        }
         if !self.stored.contains_key(&(Kind::RoutePolicy, NAME.to_owned())) {
             self.policy = None;
         }
@@ -210,7 +225,9 @@ impl World {
                 status: status.and_then(|policy| policy.status),
             });
         }
-        self.stored.insert(place, live);
+        let meta = live.object.meta.clone();
+        self.stored.insert(place.clone(), live);
+        self.changed(&place, &meta, true);
         Ok(true)
     }
 
@@ -253,7 +270,9 @@ impl World {
         self.log(format!("promotion scales {name} to {replicas}"));
         self.replicas(&place, replicas, ReplicasOwner::Promotion);
         let object = self.stored[&place].object.clone();
-        self.seen.insert(place, Arc::new(object));
+        let meta = object.meta.clone();
+        self.seen.insert(place.clone(), Arc::new(object));
+        self.changed(&place, &meta, true);
         Ok(true)
     }
 
@@ -314,11 +333,16 @@ impl World {
         if let Some(policy) = self.policy.as_mut().filter(|_| removal.kind == Kind::RoutePolicy) {
             policy.meta.deleting = true;
         }
+        let meta = self.seen.get(&place).map(|object| object.meta.clone());
+        if let Some(meta) = meta {
+            self.changed(&place, &meta, true);
+        }
         Ok(())
     }
 
-    /// What the garbage collector does: a route goes after its policy.
-    pub fn collect_garbage(&mut self) {
+    /// What the garbage collector does: a route goes after its policy. Whether there was something for it to do.
+    pub fn collect_garbage(&mut self) -> bool {
+        let before = self.stored.len();
         let policy = self
             .stored
             .get(&(Kind::RoutePolicy, NAME.to_owned()))
@@ -327,6 +351,7 @@ impl World {
             let route = matches!(kind, Kind::VirtualService | Kind::HttpRoute);
             !route || live.object.meta.controller == policy && policy.is_some()
         });
+        self.stored.len() != before
     }
 
     /// One step of the Deployment's controller and its pods.

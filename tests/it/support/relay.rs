@@ -22,7 +22,7 @@ pub struct Relay {
     /// For clients.
     pub kubeconfig: PathBuf,
     hold: watch::Sender<bool>,
-    failing: watch::Sender<Option<String>>,
+    failing: watch::Sender<Option<Failing>>,
     failed: Failed,
     proxy: Child,
     task: AbortHandle,
@@ -31,11 +31,14 @@ pub struct Relay {
 /// First lines of requests.
 type Failed = Arc<std::sync::Mutex<Vec<String>>>;
 
+/// Whether reads or writes fail, and what stands in their first lines.
+type Failing = (bool, String);
+
 /// What a relay does to requests.
 #[derive(Clone)]
 struct Faults {
     hold: watch::Receiver<bool>,
-    failing: watch::Receiver<Option<String>>,
+    failing: watch::Receiver<Option<Failing>>,
     failed: Failed,
     streaming_lists: bool,
 }
@@ -92,10 +95,15 @@ impl Relay {
     /// From now on writes with this in their first line are not carried out, and answered as by an API server that has
     /// lost its etcd for a moment; `None`: no more.
     pub fn fail_writes(&self, of: Option<&str>) {
-        self.failing.send_replace(of.map(str::to_owned));
+        self.failing.send_replace(of.map(|of| (false, of.to_owned())));
     }
 
-    /// The first lines of the writes that failed so.
+    /// The same of reads.
+    pub fn fail_reads(&self, of: Option<&str>) {
+        self.failing.send_replace(of.map(|of| (true, of.to_owned())));
+    }
+
+    /// The first lines of the requests that failed so.
     pub fn failed(&self) -> Vec<String> {
         self.failed.lock().unwrap().clone()
     }
@@ -151,8 +159,9 @@ async fn connection(client: TcpStream, upstream: &str, faults: Faults) -> io::Re
                 continue;
             }
             let first = head.lines().next().unwrap_or_default();
-            let failing = faults.failing.borrow().as_ref().is_some_and(|of| first.contains(of));
-            if failing && !head.starts_with("GET ") {
+            let is_read = head.starts_with("GET ");
+            let fails = |(reads, of): &Failing| *reads == is_read && first.contains(of);
+            if faults.failing.borrow().as_ref().is_some_and(fails) {
                 faults.failed.lock().unwrap().push(first.to_owned());
                 answers.lock().await.write_all(FAILURE.as_bytes()).await?;
                 continue;
