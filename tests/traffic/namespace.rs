@@ -30,20 +30,22 @@ pub fn enter() -> Result<(), String> {
     }
     let mut again = Command::new(ENTER);
     again.arg(env::current_exe().unwrap()).args(env::args_os().skip(1));
-    again.env(INSIDE, "1").envs(programs());
+    again.env(INSIDE, "1").envs(programs()?);
     Err(format!("{ENTER}: {}", again.exec()))
 }
 
 /// What `mesh.sh` prints, for the environment.
-fn programs() -> Vec<(String, String)> {
+fn programs() -> Result<Vec<(String, String)>, String> {
     let output = Command::new(PROGRAMS).stderr(Stdio::inherit()).output().unwrap();
-    assert!(output.status.success(), "{PROGRAMS} failed");
+    if !output.status.success() {
+        return Err(format!("{PROGRAMS} has failed, and said why"));
+    }
     let text = String::from_utf8(output.stdout).unwrap();
     let pair = |line: &str| {
         let (key, value) = line.split_once('=').unwrap();
         (key.to_owned(), value.to_owned())
     };
-    text.lines().map(pair).collect()
+    Ok(text.lines().map(pair).collect())
 }
 
 /// A request to a pod's address must not leave the machine, whatever the environment says.
