@@ -12,14 +12,16 @@ NAME ?= iter8
 CRDS ?= gateway,istio,knative
 # Where `make demo` plays: local, or current (the cluster of the current context).
 CLUSTER ?= local
+# Not empty: the demo has a real gateway and real requests.
+TRAFFIC ?=
 
 cluster := go run -C tests/cluster .
 
 ##@ Try
 
 .PHONY: demo
-demo: ## Watch a release go from one version to a 30/70 split and on to promotion; CLUSTER=current: in your cluster
-	@CLUSTER=$(CLUSTER) demo/demo.sh up
+demo: ## Watch a release go from one version to a 30/70 split and on to promotion; CLUSTER=current: in your cluster; TRAFFIC=1: with real requests
+	@CLUSTER=$(CLUSTER) TRAFFIC=$(TRAFFIC) demo/demo.sh up
 
 .PHONY: demo-env
 demo-env: ## Go on playing in the demo's cluster: eval "$$(make -s demo-env)"

@@ -5,13 +5,16 @@
 #   demo/demo.sh down    removes everything that it made
 #   demo/demo.sh env     prints the exports for a shell that wants to go on playing
 #
-# CLUSTER=current plays it in the cluster of the current context instead, which needs Istio and kubectl.
+# CLUSTER=current plays it in the cluster of the current context instead, which needs Istio and kubectl. TRAFFIC=1 plays
+# it behind a real gateway, with real requests, in a network namespace of its own, and leaves nothing running.
 set -euo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 name=iter8-demo
 state=${XDG_CACHE_HOME:-$HOME/.cache}/iter8/demo
 cluster=${CLUSTER:-local}
+traffic=${TRAFFIC:-}
+crds=istio crd_owner="Istio's"
 finished=false
 umask 077 # the kubeconfigs hold tokens
 
@@ -41,11 +44,11 @@ launcher() { go run -C "$top/tests/cluster" . "$@"; }
 start_cluster() {
   need go 'https://go.dev/dl'
   heading 'The cluster'
-  say 'A Kubernetes control plane with Istio'"'"'s CRDs; kwok plays the kubelet, so pods become ready without running.'
+  say "A Kubernetes control plane with $crd_owner CRDs; kwok plays the kubelet, so pods become ready without running."
   echo local >"$state/cluster"
   local exports
   # Until the end of this script the cluster lives no longer than it.
-  exports=$(launcher up --name "$name" --crds istio --owner-pid $$)
+  exports=$(launcher up --name "$name" --crds "$crds" --owner-pid $$)
   printf '%s\n' "$exports" | grep '^export PATH=' >"$state/env"
   eval "$exports"
 }
@@ -125,6 +128,38 @@ stop_operator() {
   rm -f "$state/operator.pid"
 }
 
+# --- requests (TRAFFIC=1) ---
+
+# The programs of the tests of requests: the one that sends them, and those of the mesh. Sets sender.
+build_traffic() {
+  local messages
+  messages=$(cd "$top" && cargo test --locked --no-run --test traffic --message-format=json-render-diagnostics)
+  sender=$(printf '%s\n' "$messages" | sed -n 's/.*"executable":"\([^"]*\/traffic-[^"]*\)".*/\1/p' | tail -n 1)
+}
+
+# Starts this script anew in a network namespace, where pods have addresses that answer. What needs a network comes before.
+enter_namespace() {
+  [ "$cluster" = local ] || fail 'TRAFFIC=1 needs CLUSTER=local: its pods answer on this machine only'
+  build_operator
+  build_traffic
+  local programs
+  programs=$("$top/tests/traffic/mesh.sh")
+  # shellcheck disable=SC2086 # one word for each program; paths of caches have no blanks
+  exec env ITER8_TRAFFIC_INSIDE=1 $programs "$top/tests/traffic/inside.sh" "$top/demo/demo.sh" up
+}
+
+start_requests() {
+  heading 'A gateway and its users'
+  say 'Contour and Envoy carry the route, a small server answers for each pod, and 200 requests a second are sent.'
+  DEMO_HOST=httpbin.$name DEMO_FOLDER=$state/mesh RUST_BACKTRACE=0 \
+    "$sender" </dev/null >"$state/requests" 2>"$state/requests.log" &
+  requests=$!
+  until grep -q ready "$state/requests"; do
+    kill -0 "$requests" 2>/dev/null || fail "$(cat "$state/requests.log")"
+    sleep 0.1
+  done
+}
+
 # --- the play ---
 
 columns=(-o custom-columns-file=demo/columns)
@@ -134,6 +169,10 @@ deadline=600 # seconds for one step
 changes() {
   local row last=''
   while IFS= read -r row; do
+    if [[ $row = requests* ]]; then
+      printf '%43s%s\n' '' "$row"
+      continue
+    fi
     [ "$row" = "$last" ] || print_row "$row"
     last=$row
   done
@@ -150,12 +189,21 @@ print_row() {
 
 # Applies a manifest and shows what becomes of the Release until it has settled.
 play() {
-  run kubectl apply -f "$1"
+  local manifest=$1
+  if [ -n "$traffic" ]; then
+    manifest=$state/$(basename "$1")
+    sed 's|deployment-istio|deployment-gtw\n  gateway: projectcontour/gateway|' "$1" >"$manifest"
+  fi
+  run kubectl apply -f "$manifest"
   printf '%s$ kubectl get release httpbin --watch %s%s\n' "$bold" "${columns[*]}" "$plain"
-  local watcher printer begin=$SECONDS final
+  local watcher printer follower='' begin=$SECONDS took final
   mkfifo "$state/watch"
   kubectl get release httpbin --watch "${columns[@]}" >"$state/watch" &
   watcher=$!
+  if [ -n "$traffic" ]; then
+    tail -n 0 -f "$state/requests" >"$state/watch" &
+    follower=$!
+  fi
   changes <"$state/watch" &
   printer=$!
   until kubectl wait release/httpbin --for=condition=Ready --timeout=5s >/dev/null 2>"$state/wait"; do
@@ -163,15 +211,26 @@ play() {
     kill -0 "$(cat "$state/operator.pid")" 2>/dev/null || fail 'the operator has ended'
     [ $((SECONDS - begin)) -lt "$deadline" ] || fail "not settled after $deadline seconds"
   done
-  kill "$watcher"
+  took=$((SECONDS - begin))
+  if [ -n "$traffic" ]; then
+    # Of the next line a part may be of before.
+    local lines
+    lines=$(wc -l <"$state/requests")
+    until [ "$(wc -l <"$state/requests")" -ge $((lines + 2)) ]; do sleep 0.1; done
+  fi
+  kill "$watcher" ${follower:+"$follower"}
   wait "$printer"
   rm "$state/watch"
   # The watch may have been ended before its last line.
   final=$(kubectl get release httpbin "${columns[@]}" | tail -n 1)
   [ "$(tr -s ' ' <"$state/last")" = "$(tr -s ' ' <<<"$final")" ] || print_row "$final"
-  say "settled after $((SECONDS - begin)) seconds"
+  say "settled after $took seconds"
   run kubectl get release
-  run kubectl get virtualservice httpbin -o custom-columns-file=demo/shares
+  if [ -n "$traffic" ]; then
+    run kubectl get httproute httpbin -o custom-columns-file=demo/shares-gateway
+  else
+    run kubectl get virtualservice httpbin -o custom-columns-file=demo/shares
+  fi
 }
 
 story() {
@@ -199,6 +258,10 @@ story() {
 
 up() {
   cd "$top"
+  if [ -n "$traffic" ]; then
+    [ -n "${ITER8_TRAFFIC_INSIDE:-}" ] || enter_namespace
+    crds=gateway crd_owner="the Gateway API's"
+  fi
   down
   mkdir -p "$state"
   trap 'exit 130' INT
@@ -212,6 +275,16 @@ up() {
   esac
   own_kubeconfig
   install_operator
+  if [ -n "$traffic" ]; then
+    build_traffic
+    start_requests
+    story
+    finished=true
+    kill "$requests"
+    down
+    heading 'Cluster, gateway and operator have ended'
+    return
+  fi
   story
   if [ "$cluster" = local ]; then
     launcher up --name "$name" >/dev/null 2>&1 # without owner: it stays

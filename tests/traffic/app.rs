@@ -97,8 +97,7 @@ pub fn version(image: &str) -> Value {
 }
 
 /// The same with a weight.
-pub fn weighted(image: &str, weight: u32) -> Value {
-    let mut version = version(image);
+pub fn with_weight(mut version: Value, weight: u32) -> Value {
     version["weight"] = weight.into();
     version
 }

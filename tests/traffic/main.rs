@@ -10,6 +10,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod app;
+mod demo;
 mod figures;
 mod load;
 mod mesh;
@@ -21,6 +22,7 @@ mod stories;
 mod support;
 
 use std::env;
+use std::path::Path;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
@@ -34,6 +36,10 @@ fn main() -> ExitCode {
     let skipped = if arguments.list { None } else { namespace::enter().err() };
     if let Some(reason) = &skipped {
         println!("the tests of requests are skipped: {reason}");
+    }
+    if let (Ok(host), Some(folder)) = (env::var("DEMO_HOST"), env::var_os("DEMO_FOLDER")) {
+        assert!(skipped.is_none(), "{skipped:?}");
+        demo::run(host, Path::new(&folder));
     }
     let runs = env::var("RUNS").unwrap_or_default();
     if skipped.is_none() && !runs.is_empty() {

@@ -5,12 +5,14 @@ use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
 use crate::pods::Pods;
-use crate::support::cluster::{Cluster, cluster};
+use crate::support::api::Api;
+use crate::support::cluster::cluster;
+use crate::support::kubectl::Kubectl;
 use crate::support::operator::{spawn, tail, tied_to_this_process};
 
 /// Namespace of the Gateway. Contour insists on its existence.
@@ -19,8 +21,12 @@ const NAMESPACE: &str = "projectcontour";
 /// What a Release says to get requests from outside.
 pub const GATEWAY: &str = "projectcontour/gateway";
 
-/// Where Envoy listens as soon as there is a route: Contour adds 8000 to the privileged ports of listeners.
-pub const ENVOY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+/// The Gateway's port.
+const PORT: u16 = 10080;
+
+/// Where Envoy listens as soon as there is a route: Contour adds 8000 to the port. It listens at every address, those of
+/// pods too, so no container may have that port.
+pub const ENVOY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), PORT + 8000);
 
 /// Where Envoy asks Contour.
 const XDS_PORT: &str = "8001";
@@ -35,20 +41,22 @@ pub struct Mesh {
 
 /// The one of this process.
 pub fn mesh() -> &'static Mesh {
-    static MESH: LazyLock<Mesh> = LazyLock::new(|| Mesh::start(&cluster()));
+    static MESH: LazyLock<Mesh> = LazyLock::new(|| {
+        let cluster = cluster();
+        Mesh::start(&cluster.kubectl, &cluster.api, &cluster.folder.join("mesh"))
+    });
     &MESH
 }
 
 impl Mesh {
-    fn start(cluster: &Arc<Cluster>) -> Self {
-        let folder = cluster.folder.join("mesh");
-        fs::create_dir_all(&folder).unwrap();
-        let kubectl = &cluster.kubectl;
+    /// Makes it of a cluster. Logs go to the folder.
+    pub fn start(kubectl: &Kubectl, api: &Api, folder: &Path) -> Self {
+        fs::create_dir_all(folder).unwrap();
         kubectl.ok(["apply", "--server-side", "--filename", &program("CONTOUR_CRDS")], "");
         kubectl.ok(["apply", "--filename=-"], &gateway().to_string());
         let mut mesh = Self {
-            pods: Pods::start(&cluster.api),
-            folder,
+            pods: Pods::start(api),
+            folder: folder.to_owned(),
             processes: Vec::new(),
         };
         mesh.start_contour(&kubectl.kubeconfig);
@@ -125,7 +133,7 @@ fn gateway() -> Value {
     let listener = json!({
         "name": "http",
         "protocol": "HTTP",
-        "port": 80,
+        "port": PORT,
         "allowedRoutes": { "namespaces": { "from": "All" } },
     });
     json!({

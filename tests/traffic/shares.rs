@@ -1,6 +1,6 @@
 //! Who answers is who the route says.
 
-use crate::app::{App, version, weighted};
+use crate::app::{App, version, with_weight};
 use crate::load::{self, Answers};
 use crate::mesh::mesh;
 use crate::support::{SOON, equal, wait_until};
@@ -28,7 +28,7 @@ fn blue_green_answers_are_shared_by_weight() {
     let app = App::new("blue-green");
     app.begin(&[version("a"), version("b")]);
     shares_are(&app, 50.0);
-    app.apply(&[weighted("a", 30), weighted("b", 70)]);
+    app.apply(&[with_weight(version("a"), 30), with_weight(version("b"), 70)]);
     shares_are(&app, 30.0);
     app.live_weight(0, 100);
     app.live_weight(1, 25);
@@ -91,7 +91,7 @@ fn a_canary_answers_what_its_header_says_and_nothing_else() {
 /// the candidate gets here; the route says 50.
 fn a_mirrored_candidate_gets_copies_and_answers_nobody() {
     let app = App::new("mirror");
-    app.begin(&[version("a"), weighted("b", 50)]);
+    app.begin(&[version("a"), with_weight(version("b"), 50)]);
     let copies = || mesh().pods.count(&app.test.namespace, "b").copies;
     wait_until("requests are copied", SOON, || {
         app.send(1);

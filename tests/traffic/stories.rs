@@ -4,9 +4,12 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::app::{App, version, weighted};
+use serde_json::Value;
+
+use crate::app::{App, version, with_weight};
 use crate::load::{Answers, Load};
 use crate::mesh::mesh;
+use crate::pods::DELAY;
 use crate::support::recorder::{Recorder, Seen};
 use crate::support::routes;
 use crate::support::{SOON, wait_until};
@@ -128,22 +131,29 @@ impl Story {
     }
 }
 
+/// A version with 40 requests under way at any moment, if it gets all of them.
+fn busy(image: &str) -> Value {
+    let mut version = version(image);
+    version["deploymentSpecification"]["spec"]["template"]["metadata"]["annotations"][DELAY] = "200ms".into();
+    version
+}
+
 fn comes_and_goes() -> Outcome {
     let app = App::new("blue-green");
-    app.begin(&[version("a")]);
+    app.begin(&[busy("a")]);
     let load = app.load(RATE);
     load.goes_on();
     let begin = Instant::now();
-    app.apply(&[version("a"), version("b")]);
+    app.apply(&[busy("a"), busy("b")]);
     app.settles();
     load.goes_on();
-    app.apply(&[weighted("a", 30), weighted("b", 70)]);
+    app.apply(&[with_weight(busy("a"), 30), with_weight(busy("b"), 70)]);
     app.settles();
     app.live_weight(1, 10);
     app.test
         .shares_become(&app.name, &[(&app.version(0), 75), (&app.version(1), 25)]);
     load.goes_on();
-    app.apply(&[version("a")]);
+    app.apply(&[busy("a")]);
     app.settles();
     app.test.gone("deployment", &app.version(1));
     let took = begin.elapsed();
@@ -163,12 +173,12 @@ fn comes_and_goes() -> Outcome {
 /// Of `b`, which is a candidate beside `a`.
 fn promotion(strategy: &'static str, kill: bool) -> Outcome {
     let app = App::new(strategy);
-    app.begin(&[version("a"), version("b")]);
+    app.begin(&[busy("a"), busy("b")]);
     let loads = loads(&app, strategy);
     loads.iter().for_each(Load::goes_on);
     let routes = app.test.watch("httproute");
     let begin = Instant::now();
-    app.apply(&[version("b")]);
+    app.apply(&[busy("b")]);
     if kill {
         // A promotion takes about 14 s here.
         let moment = Duration::from_millis(fastrand::u64(0..14_000));
@@ -218,7 +228,7 @@ fn loads(app: &App, strategy: &str) -> Vec<Load> {
 
 fn a_pod_fails() -> Outcome {
     let app = App::new("blue-green");
-    app.begin(&[version("a"), version("b")]);
+    app.begin(&[busy("a"), busy("b")]);
     let load = app.load(RATE);
     load.goes_on();
     let routes = app.test.watch("httproute");

@@ -118,6 +118,10 @@ fn versions(
         }
         versions.push(keep_since(status, old));
     }
+    // Until somebody has taken the requests over, who leaves still gets what it got.
+    let taken_over = versions
+        .iter()
+        .any(|version| version.percent.is_some_and(|percent| percent > 0));
     let room = MAX_VERSIONS.saturating_sub(versions.len());
     for (name, since) in plan.leaving.iter().take(room) {
         let known = reported.and_then(|status| status.versions.iter().find(|one| one.name == *name));
@@ -133,7 +137,10 @@ fn versions(
             ready: readiness.ready,
             reason: reason.to_owned(),
             weight: known.and_then(|known| known.weight),
-            percent: known.map_or(Some(0), |known| known.percent),
+            percent: known.map_or_else(
+                || if taken_over { Some(0) } else { before(name, old) },
+                |known| known.percent,
+            ),
             source: known.map(|known| known.source).unwrap_or_default(),
             since: since.unwrap_or_else(|| seconds(now)),
         };
@@ -144,6 +151,11 @@ fn versions(
         });
     }
     (versions, messages)
+}
+
+/// The share that the version had.
+fn before(name: &str, old: &ReleaseStatus) -> Option<i32> {
+    old.versions.iter().find(|one| one.name == name)?.percent
 }
 
 /// A version whose readiness and role stay keeps its time.
