@@ -188,6 +188,10 @@ pub fn before_apply(world: &World, plan: &Plan, desired: &Desired) {
         return;
     };
     check_replicas(world, desired, live);
+    if live.replicas == 0 {
+        // A user took its pods away: nobody is there to be harmed.
+        return;
+    }
     let in_place = step(world) == Some(PromotionStep::InPlace);
     let first = world
         .release

@@ -188,3 +188,20 @@ fn a_primary_that_becomes_a_canary_while_another_takes_its_place_has_a_match_of_
     settle(&mut world);
     checks::end(&world);
 }
+
+#[test]
+fn a_stand_in_that_is_scaled_to_zero_and_is_the_primary_again_changes_harmlessly() {
+    let eight = Version {
+        port: Some(8080),
+        ..version("web:1")
+    };
+    let happenings = [
+        Happening::Edit(Edit::Replace(0, version("web:1"))),
+        Happening::Rounds(2),
+        Happening::Edit(Edit::Revert),
+        Happening::Scale(0, 0),
+        works(),
+        Happening::Edit(Edit::Replace(0, eight)),
+    ];
+    run(&spec("blue-green", vec![named("a", "web:1")]), false, &happenings);
+}
