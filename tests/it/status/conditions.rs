@@ -122,6 +122,12 @@ fn the_time_of_a_condition_stays_when_only_its_message_or_its_generation_changes
     };
     let objects = || ["release", "routepolicy"].map(|kind| test.get(kind, "web"));
     message_becomes("has no available replica");
+    for status in [test.release("web"), test.policy("web")] {
+        test.wait_until("the other version is routed", SOON, || {
+            let routed = status.condition("Routed").ok_or("no condition")?;
+            holds(routed.status == "True", routed)
+        });
+    }
     let before = objects();
     // Times have whole seconds.
     let latest = before
