@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use crate::stories::{Outcome, STORIES, Story};
 
-/// Plays every story, or those whose names contain this, so many times, and prints what was seen. Fails if a request was lost that must not be.
+/// Plays every story, or those whose names contain this, so many times, and prints what was seen. Fails if a request was
+/// lost that must not be.
 pub fn measure(runs: usize, filter: &str) -> ExitCode {
     let mut table = String::from(
-        "| story | runs | requests | failed | most in one run | followed by the mesh, ms | s |\n|---|---|---|---|---|---|---|\n",
+        "| change | runs | requests | failed | most in one run | followed, ms | seconds |\n|---|---|---|---|---|---|---|\n",
     );
     let mut lost = 0;
     for story in STORIES.iter().filter(|story| story.name.contains(filter)) {

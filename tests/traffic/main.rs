@@ -29,7 +29,7 @@ use libtest_mimic::{Arguments, Trial};
 use stories::STORIES;
 
 /// Tests mostly wait; more at once would take the processors from each other.
-const AT_ONCE: usize = 2;
+const AT_ONCE: usize = 3;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();

@@ -41,7 +41,7 @@ pub(super) fn known_parents(
     parents
 }
 
-/// The parents that the policy names, as [`ParentReport`](crate::model::observed::ParentReport) calls them.
+/// The parents that the policy names, as their reports call them.
 pub(super) fn named_parents(policy: &Policy) -> Vec<String> {
     let Target::HttpRoute(_, target) = &policy.route else {
         return Vec::new();
