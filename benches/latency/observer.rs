@@ -33,6 +33,8 @@ pub struct Metadata {
     pub name: String,
     #[serde(default)]
     pub generation: i64,
+    #[serde(default)]
+    resource_version: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -130,16 +132,23 @@ impl State {
     }
 }
 
-/// Watches a path, for two hours at most; deletions do not happen here.
+/// Watches a path; deletions do not happen here. The client ends a watch after some minutes: the next goes on where it was.
 pub async fn follow(client: &Client, path: &str, mut see: impl FnMut(View)) {
-    let uri = format!("{path}?watch=1&timeoutSeconds=7200");
-    let request = http::Request::get(uri).body(Vec::new()).unwrap();
-    let mut events = client.request_events::<View>(request).await.unwrap().boxed();
-    while let Some(event) = events.next().await {
-        match event.unwrap() {
-            WatchEvent::Added(view) | WatchEvent::Modified(view) => see(view),
-            other => panic!("unexpected event {other:?}"),
+    let mut version = String::new();
+    loop {
+        let uri = format!("{path}?watch=1&timeoutSeconds=7200&resourceVersion={version}");
+        let request = http::Request::get(uri).body(Vec::new()).unwrap();
+        let mut events = client.request_events::<View>(request).await.unwrap().boxed();
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(WatchEvent::Added(view) | WatchEvent::Modified(view)) => {
+                    version.clone_from(&view.metadata.resource_version);
+                    see(view);
+                }
+                Ok(WatchEvent::Error(_)) => version.clear(), // too old: all is seen once more
+                Ok(other) => panic!("unexpected event {other:?}"),
+                Err(_) => break,
+            }
         }
     }
-    panic!("the watch of {path} ended");
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::support::relay::Relay;
 use crate::support::{SOON, Test, cluster, holds};
 
 /// What the kubelet leaves a Pod between SIGTERM and SIGKILL unless it is told otherwise.
@@ -30,10 +29,7 @@ fn at_sigterm_an_operator_that_has_nothing_to_do_ends_well() {
 
 #[test]
 fn at_sigterm_what_was_begun_is_ended() {
-    let mut test = Test::without_operator("sigterm under way");
-    let relay = Relay::start(&test.cluster.kubectl, test.kubeconfig());
-    test.connect_with(&relay.kubeconfig);
-    test.start();
+    let (test, relay) = Test::through_relay("sigterm under way");
     relay.hold_answers_to_writes();
     test.apply(RELEASE);
     test.there("deployment", "httpbin-0");
@@ -55,10 +51,7 @@ fn at_sigterm_what_was_begun_is_ended() {
 
 #[test]
 fn at_sigterm_an_api_server_that_does_not_answer_is_not_waited_for_longer_than_the_kubelet_waits() {
-    let mut test = Test::without_operator("sigterm unanswered");
-    let relay = Relay::start(&test.cluster.kubectl, test.kubeconfig());
-    test.connect_with(&relay.kubeconfig);
-    test.start();
+    let (test, relay) = Test::through_relay("sigterm unanswered");
     relay.hold_answers_to_writes();
     test.apply(RELEASE);
     test.there("deployment", "httpbin-0");

@@ -3,17 +3,13 @@
 use serde_json::{Value, json};
 
 use crate::ownership::release;
-use crate::support::relay::Relay;
 use crate::support::{SOON, Test, holds};
 
 const SENTENCE: &str = "etcdserver: leader changed";
 
 #[test]
 fn a_release_is_not_ready_while_its_edit_cannot_be_written() {
-    let mut test = Test::without_operator("edit not taken");
-    let relay = Relay::start(&test.cluster.kubectl, test.kubeconfig());
-    test.connect_with(&relay.kubeconfig);
-    test.start();
+    let (test, relay) = Test::through_relay("edit not taken");
     test.apply(&release("web", 2));
     test.wait_ready("release/web");
     relay.fail_writes(Some("/deployments/web-1"));

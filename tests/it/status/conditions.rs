@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use super::{policy, web, with};
 use crate::support::manifest::{list, never_ready, release, version};
 use crate::support::recorder::Seen;
-use crate::support::relay::Relay;
 use crate::support::{SOON, Test, equal, holds, wait_until};
 
 /// Status and time of a condition by its name.
@@ -162,10 +161,7 @@ fn the_time_of_a_condition_stays_when_only_its_message_or_its_generation_changes
 
 #[test]
 fn a_status_that_could_not_be_written_is_written_later() {
-    let mut test = Test::without_operator("status lost");
-    let relay = Relay::start(&test.cluster.kubectl, test.kubeconfig());
-    test.connect_with(&relay.kubeconfig);
-    test.start();
+    let (test, relay) = Test::through_relay("status lost");
     let mut objects = [
         release("web", "deployment", "none", &[version("web:1")]),
         policy(&["one"]),

@@ -74,6 +74,8 @@ fn a_promotion_is_told_step_by_step() {
 #[test]
 fn a_promotion_that_is_taken_back_before_it_began_to_roll_is_not_told_as_done() {
     let test = Test::new("events taken back");
+    // Without a deadline that could end the wait for capacity.
+    let version = |image: &str| json!({ "image": image });
     let before = web(&[sized(version("web:1"), 2), version("web:2")]);
     apply(&test, &before);
     test.wait_ready("release/web");

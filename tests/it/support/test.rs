@@ -17,6 +17,7 @@ use super::gateway::{self, Verdict};
 use super::kubectl::Kubectl;
 use super::operator::{self, Operator};
 use super::recorder::Recorder;
+use super::relay::Relay;
 use super::release::Status;
 use super::routes::{self, Rule};
 use super::safety::SafetyWatch;
@@ -80,6 +81,16 @@ impl Test {
         let mut test = Self::without_operator(name);
         test.account = test.cluster.account(&test.namespace);
         test
+    }
+
+    /// A test whose operator is connected through a relay, which can disturb it.
+    #[track_caller]
+    pub fn through_relay(name: &str) -> (Self, Relay) {
+        let mut test = Self::without_operator(name);
+        let relay = Relay::start(&test.cluster.kubectl, test.kubeconfig());
+        test.connect_with(&relay.kubeconfig);
+        test.start();
+        (test, relay)
     }
 
     /// What the operator connects with from the next start on.
