@@ -141,18 +141,22 @@ impl AuditLog {
         (requests, place)
     }
 
-    /// The requests in whole lines from the mark on that may be wanted, each with the place behind it.
+    /// The requests in whole lines from the mark on that may be wanted, each with the place behind it. A mark may be within
+    /// a line that was being written: that one was answered before.
     fn read(&self, Mark(start): Mark, wanted: impl Fn(&str) -> bool) -> Vec<(Request, Mark)> {
         let mut file = File::open(&self.path).unwrap();
-        file.seek(SeekFrom::Start(start)).unwrap();
-        let mut text = String::new();
-        file.read_to_string(&mut text).unwrap();
-        let mut end = start;
-        text.split_inclusive('\n')
-            .filter(|line| line.ends_with('\n'))
-            .filter_map(|line| {
+        let mut end = start.saturating_sub(1);
+        file.seek(SeekFrom::Start(end)).unwrap();
+        let mut text = Vec::new();
+        file.read_to_end(&mut text).unwrap();
+        text.split_inclusive(|byte| *byte == b'\n')
+            .filter(|line| line.ends_with(b"\n"))
+            .enumerate()
+            .filter_map(|(index, line)| {
                 end += line.len() as u64;
-                wanted(line).then(|| (Request::read(line), Mark(end)))
+                let line = String::from_utf8_lossy(line);
+                let whole = index > 0 || start == 0;
+                (whole && wanted(&line)).then(|| (Request::read(&line), Mark(end)))
             })
             .collect()
     }
