@@ -29,7 +29,7 @@ const ROUNDS: usize = 8;
 const ALONE: usize = 100;
 /// Bursts in a round.
 const BURSTS: usize = 4;
-/// Between one change and the next: long enough for the operator's status writes.
+/// Between one change and the next. What the operator reports of a change, 100 ms later, meets those that follow.
 const PAUSE: Duration = Duration::from_millis(40);
 /// Between one burst and the next.
 const LONG_PAUSE: Duration = Duration::from_millis(1500);

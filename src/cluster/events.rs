@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::iter;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -109,14 +110,8 @@ impl Sender {
     async fn run(mut self, mut waiting: mpsc::Receiver<Event>) {
         while let Some(first) = waiting.recv().await {
             tokio::time::sleep(LINGER).await;
-            let mut batch = vec![(first, 1)];
-            while let Ok(event) = waiting.try_recv() {
-                match batch.iter_mut().find(|(other, _)| *other == event) {
-                    Some((_, count)) => *count += 1,
-                    None => batch.push((event, 1)),
-                }
-            }
-            for (event, count) in batch {
+            let all = iter::once(first).chain(iter::from_fn(|| waiting.try_recv().ok()));
+            for (event, count) in counted(all) {
                 self.try_to_send(event, count).await;
             }
         }
@@ -182,6 +177,18 @@ impl Sender {
     }
 }
 
+/// Each Event once, in the order of its first time, with how often it came.
+fn counted(events: impl Iterator<Item = Event>) -> Vec<(Event, i32)> {
+    let mut counted: Vec<(Event, i32)> = Vec::new();
+    for event in events {
+        match counted.iter_mut().find(|(other, _)| *other == event) {
+            Some((_, count)) => *count += 1,
+            None => counted.push((event, 1)),
+        }
+    }
+    counted
+}
+
 fn digest(event: &Event) -> u64 {
     let mut hasher = DefaultHasher::new();
     let uid = event.regarding.as_ref().and_then(|about| about.uid.as_ref());
@@ -214,12 +221,21 @@ fn reference(about: &About) -> ObjectReference {
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_event_with_another_note_is_another_event() {
-        let event = |note: &str| Event {
+    fn event(note: &str) -> Event {
+        Event {
             note: Some(note.to_owned()),
             ..Event::default()
-        };
+        }
+    }
+
+    #[test]
+    fn events_that_are_alike_are_counted_and_none_is_lost() {
+        let batch = ["a", "b", "a", "c", "a"].map(event).into_iter();
+        assert_eq!(counted(batch), [(event("a"), 3), (event("b"), 1), (event("c"), 1)]);
+    }
+
+    #[test]
+    fn an_event_with_another_note_is_another_event() {
         assert_eq!(digest(&event("a")), digest(&event("a")));
         assert_ne!(digest(&event("a")), digest(&event("b")));
     }

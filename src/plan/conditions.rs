@@ -141,3 +141,35 @@ pub fn rejected(failure: &crate::plan::Failure) -> Vec<Verdict> {
     }
     verdicts
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(before: (&str, &str), now: (&str, &str)) -> String {
+        let time = DateTime::UNIX_EPOCH;
+        let verdict = |(reason, message): (&str, &str)| vec![Verdict::new(READY, Tristate::False, reason, message)];
+        let before = stamp(verdict(before), &[], 1, time);
+        stamp(verdict(now), &before, 1, time).remove(0).message
+    }
+
+    #[test]
+    fn a_failure_of_the_connection_keeps_its_sentence_and_every_other_has_its_latest() {
+        let reset = |object: &str, port: u16| format!("{object}: read tcp 10.0.0.1:{port}: connection reset");
+        let (first, again) = (reset("Deployment web-0", 1), reset("Deployment web-0", 2));
+        let other = reset("Deployment web-1", 1);
+        let cases = [
+            (("Transient", &first), ("Transient", &again), &first),
+            (("Transient", &first), ("Transient", &other), &other),
+            (
+                ("InvalidSpecification", &first),
+                ("InvalidSpecification", &again),
+                &again,
+            ),
+            (("Timeout", &first), ("Transient", &again), &again),
+        ];
+        for ((was, before), (is, now), want) in cases {
+            assert_eq!(told((was, before), (is, now)), *want, "{was} then {is}");
+        }
+    }
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::ownership::{nudge, release, stalled};
-use crate::support::{Test, holds, stays};
+use crate::support::{Test, holds, manifest, stays};
 
 /// How long a refused request is not repeated, at least.
 const QUIET: Duration = Duration::from_mins(1);
@@ -150,21 +150,8 @@ fn a_new_version_whose_service_would_not_select_its_pods_gets_nothing() {
 fn a_host_of_another_namespace_is_not_allowed() {
     let test = Test::new("hosts");
     let policy = |host: &str| {
-        json!({
-            "apiVersion": "iter8.tools/v1alpha1",
-            "kind": "RoutePolicy",
-            "metadata": { "name": "web" },
-            "spec": {
-                "strategy": "blue-green",
-                "versions": [{
-                    "name": "web",
-                    "resources": [{ "apiVersion": "v1", "kind": "Service", "name": "web" }],
-                    "backend": { "name": "web", "port": 80 },
-                }],
-                "route": { "virtualService": { "hosts": [host] } },
-            },
-        })
-        .to_string()
+        let route = json!({ "virtualService": { "hosts": [host] } });
+        manifest::policy("web", &["web"], &route).to_string()
     };
     let service = json!({
         "apiVersion": "v1", "kind": "Service", "metadata": { "name": "web" },

@@ -9,8 +9,8 @@ use iter8::model::kind::Kind;
 use serde_json::{Value, json};
 
 use super::{content, release, stalled};
-use crate::support::Test;
 use crate::support::api::RUNTIME;
+use crate::support::{Test, manifest};
 
 fn deployment(name: &str) -> Value {
     json!({
@@ -146,20 +146,8 @@ fn a_strangers_route_stays_as_it_is_until_it_goes() {
 #[test]
 fn a_strangers_routepolicy_and_application_service_stay_as_they_are_until_they_go() {
     let test = Test::new("strangers policy");
-    let policy = json!({
-        "apiVersion": "iter8.tools/v1alpha1",
-        "kind": "RoutePolicy",
-        "metadata": { "name": "web" },
-        "spec": {
-            "strategy": "blue-green",
-            "versions": [{
-                "name": "a",
-                "resources": [{ "apiVersion": "v1", "kind": "Service", "name": "a" }],
-                "backend": { "name": "a", "port": 80 },
-            }],
-            "route": { "virtualService": { "name": "other", "hosts": ["other"] } },
-        },
-    });
+    let route = json!({ "virtualService": { "name": "other", "hosts": ["other"] } });
+    let policy = manifest::policy("web", &["a"], &route);
     test.apply(&policy.to_string());
     let before = test.get("routepolicy", "web")["spec"].clone();
     test.apply(&release("web", 1));

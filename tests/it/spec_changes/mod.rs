@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::support::api::Resource;
-use crate::support::manifest::{MESHES, list, release, version, weighted};
+use crate::support::manifest::{self, MESHES, list, release, version, weighted};
 use crate::support::{SOON, Test, equal, holds};
 
 /// Names of the objects of a kind that belong to somebody of ours.
@@ -261,20 +261,7 @@ fn strategy_environment_and_versions_can_change_at_once() {
 
 /// A policy of a version that is always ready.
 fn policy(route: &Value) -> Value {
-    json!({
-        "apiVersion": "iter8.tools/v1alpha1",
-        "kind": "RoutePolicy",
-        "metadata": { "name": "web" },
-        "spec": {
-            "strategy": "blue-green",
-            "versions": [{
-                "name": "web-0",
-                "resources": [{ "apiVersion": "v1", "kind": "Service", "name": "web-0" }],
-                "backend": { "name": "web-0", "port": 80 },
-            }],
-            "route": route,
-        },
-    })
+    manifest::policy("web", &["web-0"], route)
 }
 
 #[test]

@@ -8,7 +8,7 @@ mod waiting;
 
 use serde_json::{Value, json};
 
-use crate::support::manifest::{release, weighted};
+use crate::support::manifest::{self, release, weighted};
 
 /// A blue-green Release on Istio.
 fn web(versions: &[Value]) -> Value {
@@ -33,15 +33,6 @@ fn never_drained(release: Value) -> Value {
 
 /// A RoutePolicy of Services.
 fn policy(versions: &[&str]) -> Value {
-    let version = |name: &&str| {
-        json!({
-            "name": name, "backend": { "name": name, "port": 80 },
-            "resources": [{ "apiVersion": "v1", "kind": "Service", "name": name }],
-        })
-    };
-    let versions: Vec<Value> = versions.iter().map(version).collect();
-    json!({
-        "apiVersion": "iter8.tools/v1alpha1", "kind": "RoutePolicy", "metadata": { "name": "own" },
-        "spec": { "strategy": "blue-green", "versions": versions, "route": { "virtualService": { "hosts": ["own"] } } },
-    })
+    let route = json!({ "virtualService": { "hosts": ["own"] } });
+    manifest::policy("own", versions, &route)
 }

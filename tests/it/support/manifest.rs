@@ -88,3 +88,21 @@ impl Application {
         format!("{}-{index}", self.name)
     }
 }
+
+/// A blue-green policy of these versions, each a Service of its name and so always ready.
+pub fn policy(name: &str, versions: &[&str], route: &Value) -> Value {
+    let version = |name: &&str| {
+        json!({
+            "name": name,
+            "resources": [{ "apiVersion": "v1", "kind": "Service", "name": name }],
+            "backend": { "name": name, "port": 80 },
+        })
+    };
+    let versions: Vec<Value> = versions.iter().map(version).collect();
+    json!({
+        "apiVersion": "iter8.tools/v1alpha1",
+        "kind": "RoutePolicy",
+        "metadata": { "name": name },
+        "spec": { "strategy": "blue-green", "versions": versions, "route": route },
+    })
+}

@@ -4,16 +4,7 @@ use super::*;
 
 #[test]
 fn a_primary_drains_though_the_policys_status_is_lost_after_the_route_is_switched() {
-    let mut world = settled(spec("blue-green", vec![version("web:1"), version("web:2")]));
-    edit(&mut world, &Edit::Promote(0));
-    release(&mut world);
-    // The route follows the policy, with nobody in the primary's place.
-    world.set_broken("web-1", true);
-    world.sync();
-    policy_too(&mut world);
-    world.pass(Duration::seconds(11));
-    world.set_broken("web-1", false);
-    world.sync();
+    let mut world = switched_before_its_source_is_ready();
     let lost = Crash {
         after: None,
         without_status: true,
