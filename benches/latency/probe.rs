@@ -5,9 +5,10 @@ use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use iter8::cluster::Calm;
 use iter8::cluster::client;
 use iter8::controller::driver::WORKERS;
-use iter8::controller::queue::Queue;
+use iter8::controller::queue::{Priority, Queue};
 use kube::Client;
 use kube::api::{Patch, PatchParams};
 use kube::client::Body;
@@ -28,16 +29,16 @@ pub fn run(namespace: &str, templates: &Path) {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let client = client::connect().await.unwrap();
-        let queue: Arc<Queue<String>> = Arc::default();
+        let client = client::connect().await.unwrap().writes;
+        let queue: Queue<String> = Queue::new(WORKERS, Calm::default());
         let available: Arc<Mutex<HashMap<String, i32>>> = Arc::default();
         let requests = Request::new(format!("/{ROUTES}/namespaces/{namespace}/virtualservices"));
         let (requests, templates) = (Arc::new(requests), Arc::new(templates));
         for _ in 0..WORKERS {
-            let (client, queue, available) = (client.clone(), Arc::clone(&queue), Arc::clone(&available));
+            let (client, queue, available) = (client.clone(), queue.clone(), Arc::clone(&available));
             let (requests, templates) = (Arc::clone(&requests), Arc::clone(&templates));
             tokio::spawn(async move {
-                while let Some(app) = queue.next().await {
+                while let Some((app, _)) = queue.next().await {
                     let number = available.lock().unwrap()[&app];
                     let template = &templates[usize::from(number == 0)];
                     write(&client, &requests, &app, template).await;
@@ -52,7 +53,7 @@ pub fn run(namespace: &str, templates: &Path) {
             };
             let number = view.number();
             if available.lock().unwrap().insert(app.to_owned(), number) != Some(number) {
-                queue.add(app.to_owned());
+                queue.add(app.to_owned(), Priority::High);
             }
         })
         .await;

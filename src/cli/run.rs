@@ -37,11 +37,11 @@ pub fn execute(args: &Args) -> anyhow::Result<()> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let client = client::connect().await?;
+        let clients = client::connect().await?;
         let scope = args.namespace.as_deref().unwrap_or("all namespaces");
         tracing::info!(version = env!("CARGO_PKG_VERSION"), scope, "iter8 starts");
         let instance = std::env::var("POD_NAME").ok();
-        let operator = Operator::start(client, args.namespace.clone(), instance, Arc::new(|| Some(NO_FENCE)));
+        let operator = Operator::start(clients, args.namespace.clone(), instance, Arc::new(|| Some(NO_FENCE)));
         shutdown::requested().await?;
         tracing::info!("iter8 stops: ending what was begun");
         operator.stop().await;

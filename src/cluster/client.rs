@@ -1,32 +1,85 @@
-//! The connection to the API server.
+//! The connections to the API server.
 
 use std::error::Error;
+use std::time::Duration;
 
 use anyhow::anyhow;
+use hyper_rustls::{FixedServerNameResolver, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use kube::client::ConfigExt;
 use kube::{Client, Config};
+use tower::{BoxError, ServiceBuilder};
+
+/// How long opening a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long nothing may come before the server is asked whether it is there, as in Go's clients.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// How long the answer to that may take: then the connection is lost, and with it every watch on it. So a server that
+/// vanished is missed after 45 s, and not when the watches' own time is over.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What asks the API server. Each is one HTTP/2 connection, which stays open: the first write after a quiet night does not
+/// wait for a new one.
+pub struct Clients {
+    /// Lists and watches.
+    pub watches: Client,
+    /// Everything else, so that a write waits for no list.
+    pub writes: Client,
+}
 
 /// Connects: with the kubeconfig if there is one (`KUBECONFIG`, `~/.kube/config`), else with the Pod's ServiceAccount.
 ///
-/// No retries in the client (the queue's backoff decides, and sees every failure), no rate limit (the number of workers
-/// bounds the requests), user agent `iter8/<version>`.
-///
 /// Errors: neither names a cluster.
-pub async fn connect() -> anyhow::Result<Client> {
+pub async fn connect() -> anyhow::Result<Clients> {
     let config = Config::infer().await.map_err(|error| match error.source() {
         Some(kubeconfig) if std::env::var_os("KUBERNETES_SERVICE_HOST").is_none() => {
             anyhow!("no cluster to connect to: {kubeconfig}, and this is no Pod of one")
         }
         _ => anyhow!("no cluster to connect to: {error}"),
     })?;
-    with(config)
+    Ok(Clients {
+        watches: with(config.clone())?,
+        writes: with(config)?,
+    })
 }
 
 /// A client with this configuration.
+///
+/// No retries in the client (the queue's backoff decides, and sees every failure), no rate limit (the number of workers
+/// bounds the requests), user agent `iter8/<version>`. A server that does not speak HTTP/2, as one without TLS, is spoken
+/// to in HTTP/1.1, with a connection for each request at a time.
+///
+/// Errors: certificates or keys that cannot be read.
 pub fn with(mut config: Config) -> anyhow::Result<Client> {
-    config.default_retry = false;
     config.headers.push((
         "user-agent".parse()?,
         concat!("iter8/", env!("CARGO_PKG_VERSION")).parse()?,
     ));
-    Ok(Client::try_from(config)?)
+    let mut http = HttpConnector::new();
+    http.enforce_http(false);
+    http.set_nodelay(true);
+    http.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    let mut https = HttpsConnectorBuilder::new()
+        .with_tls_config(config.rustls_client_config()?)
+        .https_or_http();
+    if let Some(name) = &config.tls_server_name {
+        let name = FixedServerNameResolver::new(name.clone().try_into()?);
+        https = https.with_server_name_resolver(name);
+    }
+    let client = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_idle_timeout(None)
+        .http2_adaptive_window(true)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .http2_keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+        .http2_keep_alive_while_idle(true)
+        .build(https.enable_all_versions().wrap_connector(http));
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer()?)
+        .layer(config.extra_headers_layer()?)
+        .map_err(BoxError::from)
+        .service(client);
+    Ok(Client::new(service, config.default_namespace))
 }

@@ -15,12 +15,14 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::Calm;
 use crate::model::kind::Kind;
 use crate::model::observed::Uid;
 
 /// Events that may wait to be sent.
 const QUEUE: usize = 1000;
-/// How long an Event waits for others: what it tells of is more urgent, and those that are alike are one request then.
+/// How long an Event waits for others, and once more, at most, until it is calm: what it tells of is more urgent, and those
+/// that are alike are one request then.
 const LINGER: Duration = Duration::from_secs(1);
 /// How long sending one Event may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -56,11 +58,12 @@ pub struct Events {
 impl Events {
     /// Starts the task that sends; it ends when the last `Events` is dropped and all that waits is sent: await the
     /// handle, within a time, to drain on shutdown. `instance` is the Pod's name.
-    pub fn new(client: Client, instance: Option<String>) -> (Self, JoinHandle<()>) {
+    pub fn new(client: Client, instance: Option<String>, calm: Calm) -> (Self, JoinHandle<()>) {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let sender = Sender {
             client,
             instance: instance.unwrap_or_else(|| CONTROLLER.to_owned()),
+            calm,
             sent: HashMap::new(),
             forgot: Instant::now(),
         };
@@ -94,6 +97,7 @@ impl Events {
 struct Sender {
     client: Client,
     instance: String,
+    calm: Calm,
     /// By digest of object, type, reason and note.
     sent: HashMap<u64, Sent>,
     forgot: Instant,
@@ -110,8 +114,10 @@ impl Sender {
     async fn run(mut self, mut waiting: mpsc::Receiver<Event>) {
         while let Some(first) = waiting.recv().await {
             tokio::time::sleep(LINGER).await;
+            let deadline = tokio::time::Instant::now() + LINGER;
             let all = iter::once(first).chain(iter::from_fn(|| waiting.try_recv().ok()));
             for (event, count) in counted(all) {
+                self.calm.wait(deadline).await;
                 self.try_to_send(event, count).await;
             }
         }

@@ -7,6 +7,7 @@
 //! ```
 
 pub mod apply;
+pub mod calm;
 pub mod client;
 pub mod error;
 pub mod events;
@@ -18,6 +19,7 @@ pub mod view;
 pub mod watch;
 
 pub use apply::{Applied, Precondition, Writer};
+pub use calm::Calm;
 pub use error::Error;
 pub use events::Events;
 pub use store::{Change, KindChanged, KindState, Store};

@@ -29,6 +29,8 @@ pub struct Change {
     pub controller_now: Option<Uid>,
     /// Whether it is gone.
     pub gone: bool,
+    /// Whether its spec may have changed: its `metadata.generation` did, or it has none.
+    pub spec: bool,
     /// Whether it comes from the answer to a write of our own.
     pub written: bool,
 }

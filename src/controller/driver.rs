@@ -1,4 +1,4 @@
-//! Workers that take keys from a queue, one reconcile at a time per key, with backoff per key.
+//! Workers that take tasks from the queue, one reconcile at a time for each object, with a backoff for each.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -9,31 +9,33 @@ use futures::FutureExt;
 use tokio::task::JoinSet;
 
 use super::backoff::Backoff;
-use super::queue::Queue;
-use super::{Key, Outcome};
+use super::queue::{Priority, Queue};
+use super::{Outcome, Task};
+use crate::model::kind::Kind;
 
-/// Workers per queue: more gain nothing against one API server.
+/// Reconciles at once of high priority, and of others: more gain nothing against one API server.
 pub const WORKERS: usize = 16;
 
 /// Longest time for one reconcile: each of its requests has a shorter one of its own.
 const RECONCILE_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Runs workers until the queue is closed and what was begun is done.
-pub async fn run<F, R>(what: &'static str, queue: Arc<Queue<Key>>, reconcile: F)
+pub async fn run<F, R>(queue: Queue<Task>, reconcile: F)
 where
-    F: Fn(Key) -> R + Clone + Send + Sync + 'static,
+    F: Fn(Task, Priority) -> R + Clone + Send + Sync + 'static,
     R: Future<Output = Outcome> + Send + 'static,
 {
     let backoff = Arc::new(Mutex::new(Backoff::default()));
     let mut workers = JoinSet::new();
-    for _ in 0..WORKERS {
-        let (queue, reconcile, backoff) = (Arc::clone(&queue), reconcile.clone(), Arc::clone(&backoff));
+    for _ in 0..2 * WORKERS {
+        let (queue, reconcile, backoff) = (queue.clone(), reconcile.clone(), Arc::clone(&backoff));
         workers.spawn(async move {
-            while let Some(key) = queue.next().await {
-                let outcome = guarded(what, &key, reconcile(key.clone())).await;
-                tracing::debug!(what, namespace = &*key.0, name = &*key.1, "reconciled");
-                settle(&queue, &backoff, &key, outcome);
-                queue.done(&key);
+            while let Some((task, priority)) = queue.next().await {
+                let outcome = guarded(&task, reconcile(task.clone(), priority)).await;
+                let (kind, (namespace, name)) = &task;
+                tracing::debug!(namespace = &**namespace, %kind, name = &**name, ?priority, "reconciled");
+                settle(&queue, &backoff, &task, outcome);
+                queue.done(&task);
             }
         });
     }
@@ -41,12 +43,12 @@ where
 }
 
 /// A reconcile that hangs or panics is one that failed: it must not stop the others.
-async fn guarded<R>(what: &str, key: &Key, reconcile: R) -> Outcome
+async fn guarded<R>((kind, (namespace, name)): &Task, reconcile: R) -> Outcome
 where
     R: Future<Output = Outcome> + Send,
 {
     let failed = |message: &str| {
-        tracing::error!(what, namespace = &*key.0, name = &*key.1, "{message}");
+        tracing::error!(namespace = &**namespace, %kind, name = &**name, "{message}");
         Outcome::Retry(crate::plan::Failure {
             reason: "InternalError".to_owned(),
             message: message.to_owned(),
@@ -61,7 +63,15 @@ where
     }
 }
 
-fn settle(queue: &Queue<Key>, backoff: &Mutex<Backoff<Key>>, key: &Key, outcome: Outcome) {
+/// A policy's later time may be a route's; a Release's is work.
+fn priority((kind, _): &Task) -> Priority {
+    match kind {
+        Kind::RoutePolicy => Priority::High,
+        _ => Priority::Normal,
+    }
+}
+
+fn settle(queue: &Queue<Task>, backoff: &Mutex<Backoff<Task>>, task: &Task, outcome: Outcome) {
     let mut backoff = backoff.lock().unwrap_or_else(PoisonError::into_inner);
     let (again, failure) = match outcome {
         Outcome::Done(again) => (again, None),
@@ -69,21 +79,23 @@ fn settle(queue: &Queue<Key>, backoff: &Mutex<Backoff<Key>>, key: &Key, outcome:
         Outcome::Unfinished(again, failure) => (again, Some(failure)),
     };
     if let Some(after) = again {
-        queue.add_after(key.clone(), after);
+        queue.add_after(task.clone(), priority(task), after);
     }
     match failure {
-        None => backoff.succeeded(key),
+        None => backoff.succeeded(task),
         Some(failure) => {
-            let after = backoff.failed(key.clone(), fastrand::f64());
+            let after = backoff.failed(task.clone(), fastrand::f64());
+            let (kind, (namespace, name)) = task;
             tracing::debug!(
-                namespace = &*key.0,
-                name = &*key.1,
+                namespace = &**namespace,
+                %kind,
+                name = &**name,
                 reason = failure.reason,
                 ?after,
                 "{}",
                 failure.message
             );
-            queue.add_after(key.clone(), after);
+            queue.add_after(task.clone(), priority(task), after);
         }
     }
 }

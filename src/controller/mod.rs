@@ -20,11 +20,15 @@ use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, Utc};
 
-use crate::cluster::{Events, Store, Watches, Writer};
+use crate::cluster::{Calm, Events, Store, Watches, Writer};
+use crate::model::kind::Kind;
 use crate::plan::Failure;
 
 /// Namespace and name of an object to reconcile.
 pub type Key = (Arc<str>, Arc<str>);
+
+/// An object to reconcile: a Release or a RoutePolicy.
+pub type Task = (Kind, Key);
 
 /// What every reconciler works with.
 pub struct Context {
@@ -34,6 +38,8 @@ pub struct Context {
     pub writer: Writer,
     /// Publishes Events.
     pub events: Events,
+    /// Disturbed by writes of routes.
+    pub calm: Calm,
     /// Who is to be woken by what.
     pub wakeups: Arc<wakeups::Wakeups>,
     /// The watches, of which some are opened as policies name their kinds.

@@ -4,14 +4,15 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use chrono::Utc;
-use kube::Client;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 
+use super::queue::Queue;
 use super::rejections::Rejections;
 use super::wakeups::Wakeups;
 use super::{Context, driver, release, route_policy};
+use crate::cluster::client::Clients;
 use crate::cluster::store::{OnChange, OnKindChanged};
-use crate::cluster::{Events, Store, Watches, Writer, apply::Fence};
+use crate::cluster::{Calm, Events, Store, Watches, Writer, apply::Fence};
 use crate::model::kind::{Kind, KindRef};
 
 /// Longest time that what was begun may take to end: the kubelet kills a Pod 30 s after SIGTERM
@@ -21,19 +22,20 @@ const DRAIN: Duration = Duration::from_secs(22);
 /// A running operator.
 pub struct Operator {
     wakeups: Arc<Wakeups>,
-    workers: JoinSet<()>,
+    workers: JoinHandle<()>,
     events: JoinHandle<()>,
     context: Arc<Context>,
 }
 
 impl Operator {
     /// Starts watching one namespace, or all, and reconciles what it sees. To be called within a tokio runtime.
-    pub fn start(client: Client, namespace: Option<String>, instance: Option<String>, fence: Fence) -> Self {
-        let wakeups = Arc::new(Wakeups::default());
+    pub fn start(clients: Clients, namespace: Option<String>, instance: Option<String>, fence: Fence) -> Self {
+        let calm = Calm::default();
+        let wakeups = Arc::new(Wakeups::new(Queue::new(driver::WORKERS, calm.clone())));
         let store = store(&wakeups);
-        let writer = Writer::new(client.clone(), Arc::clone(&store), fence);
-        let watches = Arc::new(Watches::new(client.clone(), Arc::clone(&store), namespace));
-        let (events, sender) = Events::new(client, instance);
+        let writer = Writer::new(clients.writes.clone(), Arc::clone(&store), fence);
+        let watches = Arc::new(Watches::new(clients.watches, Arc::clone(&store), namespace));
+        let (events, sender) = Events::new(clients.writes, instance, calm.clone());
         for kind in Kind::ALL {
             watches.open(&KindRef::Known(kind));
         }
@@ -41,21 +43,24 @@ impl Operator {
             store,
             writer,
             events,
+            calm,
             wakeups: Arc::clone(&wakeups),
             watches,
             rejections: Rejections::default(),
             naming: Mutex::new(()),
             clock: Utc::now,
         });
-        let mut workers = JoinSet::new();
         let shared = Arc::clone(&context);
-        workers.spawn(driver::run("RoutePolicy", Arc::clone(&wakeups.policies), move |key| {
-            route_policy::reconcile(Arc::clone(&shared), key)
-        }));
-        let shared = Arc::clone(&context);
-        workers.spawn(driver::run("Release", Arc::clone(&wakeups.releases), move |key| {
-            release::reconcile(Arc::clone(&shared), key)
-        }));
+        let workers = driver::run(wakeups.queue.clone(), move |(kind, key), priority| {
+            let context = Arc::clone(&shared);
+            async move {
+                match kind {
+                    Kind::RoutePolicy => route_policy::reconcile(context, key, priority).await,
+                    _ => release::reconcile(context, key).await,
+                }
+            }
+        });
+        let workers = tokio::spawn(workers);
         Self {
             wakeups,
             workers,
@@ -65,13 +70,12 @@ impl Operator {
     }
 
     /// Takes no more work, ends what was begun, sends what is left of the Events; gives up after 22 s.
-    pub async fn stop(mut self) {
-        self.wakeups.policies.close();
-        self.wakeups.releases.close();
+    pub async fn stop(self) {
+        self.wakeups.queue.close();
         let drained = async move {
-            while self.workers.join_next().await.is_some() {}
+            let worked = self.workers.await.is_ok();
             drop(self.context);
-            self.events.await.is_ok()
+            self.events.await.is_ok() && worked
         };
         if tokio::time::timeout(DRAIN, drained).await != Ok(true) {
             tracing::warn!("the last writes and Events may not have been answered");

@@ -1,14 +1,31 @@
-//! A keyed work queue, first in first out.
+//! A keyed work queue with priorities, first in first out within each.
 //!
 //! A key waits at most once, and never runs twice at once: an add while it runs makes it run again afterwards.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::cmp::max;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use crate::cluster::Calm;
+
+/// A key of low priority that has waited for so long is of normal priority.
+pub const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    /// Can wait until it is calm: what only tells of something.
+    Low,
+    /// Work.
+    Normal,
+    /// Requests depend on it. Never waits for what is of another priority.
+    High,
+}
 
 /// The queue. Clones share it.
 #[derive(Clone)]
@@ -23,35 +40,48 @@ struct Shared<K> {
 }
 
 struct State<K> {
-    /// Keys that may run, with the time since when they wait.
-    pending: VecDeque<(K, Instant)>,
-    /// The keys in `pending`, and running keys that are to run again (since when).
-    queued: HashMap<K, Instant>,
-    running: HashSet<K>,
-    /// Keys to add later, by time; the number keeps keys of one time apart.
-    later: BTreeMap<(Instant, u64), K>,
+    /// Keys that may run, by since when they wait.
+    lanes: Lanes<K>,
+    /// The keys in `lanes`, and running keys that are to run again.
+    queued: HashMap<K, (Priority, Moment)>,
+    running: HashMap<K, Priority>,
+    /// Keys to add later, by time.
+    later: BTreeMap<Moment, (K, Priority)>,
     /// Where each key is in `later`.
-    deadlines: HashMap<K, (Instant, u64)>,
+    deadlines: HashMap<K, Moment>,
     number: u64,
+    /// How many keys of high priority may run at once, and how many others.
+    limit: usize,
+    calm: Calm,
     closed: bool,
 }
 
-impl<K: Clone + Eq + Hash> Default for Queue<K> {
-    fn default() -> Self {
-        Self::new()
-    }
+/// A time; the number keeps keys of one time apart.
+type Moment = (Instant, u64);
+
+struct Lanes<K> {
+    high: BTreeMap<Moment, K>,
+    normal: BTreeMap<Moment, K>,
+    low: BTreeMap<Moment, K>,
 }
 
 impl<K: Clone + Eq + Hash> Queue<K> {
-    /// An empty queue.
-    pub fn new() -> Self {
+    /// An empty queue, of which so many keys of high priority may run at once, and as many others: have twice as many
+    /// workers. Keys of low priority wait until it is calm.
+    pub fn new(limit: usize, calm: Calm) -> Self {
         let state = State {
-            pending: VecDeque::new(),
+            lanes: Lanes {
+                high: BTreeMap::new(),
+                normal: BTreeMap::new(),
+                low: BTreeMap::new(),
+            },
             queued: HashMap::new(),
-            running: HashSet::new(),
+            running: HashMap::new(),
             later: BTreeMap::new(),
             deadlines: HashMap::new(),
             number: 0,
+            limit,
+            calm,
             closed: false,
         };
         Self {
@@ -62,20 +92,22 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         }
     }
 
-    /// Adds a key, unless it waits already.
-    pub fn add(&self, key: K) {
-        self.lock().add(key, Instant::now());
+    /// Adds a key; if it waits already, its priority can rise.
+    pub fn add(&self, key: K, priority: Priority) {
+        self.lock().add(key, priority, Instant::now());
         self.shared.changed.notify_one();
     }
 
-    /// Adds a key after a time. The earliest time given for a key counts; the time ends when the key begins to run.
-    pub fn add_after(&self, key: K, wait: Duration) {
-        self.lock().add_at(key, Instant::now() + wait);
+    /// Adds a key after a time. The earliest time and the highest priority given for a key count; the time ends when the
+    /// key begins to run.
+    pub fn add_after(&self, key: K, priority: Priority, wait: Duration) {
+        self.lock().add_at(key, priority, Instant::now() + wait);
         self.shared.changed.notify_one();
     }
 
-    /// The next key to work on; waits for one. `None` once the queue is closed. Call `done` when it is worked on.
-    pub async fn next(&self) -> Option<K> {
+    /// The next key to work on, and its priority; waits for one. `None` once the queue is closed. Call `done` when it is
+    /// worked on.
+    pub async fn next(&self) -> Option<(K, Priority)> {
         loop {
             let until = {
                 let mut state = self.lock();
@@ -83,14 +115,15 @@ impl<K: Clone + Eq + Hash> Queue<K> {
                     self.shared.changed.notify_one(); // the next worker ends as well
                     return None;
                 }
-                state.ripen(Instant::now());
-                if let Some(key) = state.take() {
-                    if !state.pending.is_empty() || !state.later.is_empty() {
+                let now = Instant::now();
+                state.ripen(now);
+                if let Some(next) = state.take(now) {
+                    if !state.queued.is_empty() || !state.later.is_empty() {
                         self.shared.changed.notify_one(); // somebody else takes the next one, or minds the clock
                     }
-                    return Some(key);
+                    return Some(next);
                 }
-                state.later.first_key_value().map(|((at, _), _)| *at)
+                state.until()
             };
             match until {
                 Some(at) => {
@@ -130,7 +163,7 @@ impl<K: Clone + Eq + Hash> Queue<K> {
 
     /// How long the key that waits longest has waited.
     pub fn oldest(&self) -> Option<Duration> {
-        let since = self.lock().queued.values().min().copied()?;
+        let (since, _) = self.lock().queued.values().map(|(_, moment)| *moment).min()?;
         Some(Instant::now().saturating_duration_since(since))
     }
 
@@ -140,52 +173,107 @@ impl<K: Clone + Eq + Hash> Queue<K> {
 }
 
 impl<K: Clone + Eq + Hash> State<K> {
-    fn add(&mut self, key: K, now: Instant) {
-        if self.queued.contains_key(&key) {
-            return;
+    fn add(&mut self, key: K, priority: Priority, now: Instant) {
+        let mut moment = self.moment(now);
+        if let Some(&(known, since)) = self.queued.get(&key) {
+            if known >= priority {
+                return;
+            }
+            moment = since;
+            self.lanes.of(known).remove(&since);
         }
-        self.queued.insert(key.clone(), now);
-        if !self.running.contains(&key) {
-            self.pending.push_back((key, now));
+        self.queued.insert(key.clone(), (priority, moment));
+        if !self.running.contains_key(&key) {
+            self.lanes.of(priority).insert(moment, key);
         }
     }
 
-    fn add_at(&mut self, key: K, at: Instant) {
+    fn add_at(&mut self, key: K, mut priority: Priority, mut at: Instant) {
         if let Some(known) = self.deadlines.get(&key) {
-            if known.0 <= at {
-                return;
+            at = at.min(known.0);
+            if let Some((_, other)) = self.later.remove(known) {
+                priority = max(priority, other);
             }
-            self.later.remove(known);
         }
+        let moment = self.moment(at);
+        self.deadlines.insert(key.clone(), moment);
+        self.later.insert(moment, (key, priority));
+    }
+
+    fn moment(&mut self, at: Instant) -> Moment {
         self.number += 1;
-        self.deadlines.insert(key.clone(), (at, self.number));
-        self.later.insert((at, self.number), key);
+        (at, self.number)
     }
 
     /// Adds the keys whose time has come.
     fn ripen(&mut self, now: Instant) {
         while let Some(first) = self.later.first_entry().filter(|first| first.key().0 <= now) {
-            let key = first.remove();
+            let (key, priority) = first.remove();
             self.deadlines.remove(&key);
-            self.add(key, now);
+            self.add(key, priority, now);
         }
     }
 
-    fn take(&mut self) -> Option<K> {
-        let (key, _) = self.pending.pop_front()?;
+    fn take(&mut self, now: Instant) -> Option<(K, Priority)> {
+        let lane = self.next_lane(now)?;
+        let (_, key) = self.lanes.of(lane).pop_first()?;
         self.queued.remove(&key);
-        self.running.insert(key.clone());
+        self.running.insert(key.clone(), lane);
         // The run looks at everything there is; it says itself when to run next.
         if let Some(deadline) = self.deadlines.remove(&key) {
             self.later.remove(&deadline);
         }
-        Some(key)
+        Some((key, lane))
+    }
+
+    /// Where the next key is that may run.
+    fn next_lane(&self, now: Instant) -> Option<Priority> {
+        let (high, others) = self.room();
+        if high && !self.lanes.high.is_empty() {
+            return Some(Priority::High);
+        }
+        if !others {
+            return None;
+        }
+        let [low, normal] = [&self.lanes.low, &self.lanes.normal].map(|lane| lane.keys().next());
+        let patient = low.is_some_and(|(since, _)| *since + PATIENCE > now);
+        match (normal, low) {
+            (Some(normal), Some(low)) if !patient && low < normal => Some(Priority::Low),
+            (Some(_), _) => Some(Priority::Normal),
+            (None, Some(_)) if !patient || self.calm.from().is_none_or(|from| from <= now) => Some(Priority::Low),
+            (None, _) => None,
+        }
+    }
+
+    /// Whether one more key of high priority may run, and one more of another.
+    fn room(&self) -> (bool, bool) {
+        let high = self.running.values().filter(|priority| **priority == Priority::High);
+        let high = high.count();
+        (high < self.limit, self.running.len() - high < self.limit)
+    }
+
+    /// When a key may run that may not now, if nothing changes.
+    fn until(&self) -> Option<Instant> {
+        let later = self.later.keys().next().map(|(at, _)| *at);
+        let low = self.lanes.low.keys().next().filter(|_| self.room().1);
+        let low = low.map(|&(since, _)| self.calm.from().map_or(since, |calm| calm.min(since + PATIENCE)));
+        later.into_iter().chain(low).min()
     }
 
     fn done(&mut self, key: &K) {
         self.running.remove(key);
-        if let Some(since) = self.queued.get(key) {
-            self.pending.push_back((key.clone(), *since));
+        if let Some((priority, moment)) = self.queued.get(key) {
+            self.lanes.of(*priority).insert(*moment, key.clone());
+        }
+    }
+}
+
+impl<K> Lanes<K> {
+    fn of(&mut self, priority: Priority) -> &mut BTreeMap<Moment, K> {
+        match priority {
+            Priority::High => &mut self.high,
+            Priority::Normal => &mut self.normal,
+            Priority::Low => &mut self.low,
         }
     }
 }

@@ -7,6 +7,7 @@ use chrono::{DateTime, Duration};
 
 use super::index::References;
 use super::owner::Owner;
+use super::queue::Priority;
 use super::release::{invalid, rejection};
 use super::writes::{Written, is_outdated};
 use super::{Context, Key, Outcome, timer};
@@ -20,8 +21,8 @@ use crate::plan::policy::{Observed, Plan, status, target_kind};
 use crate::plan::readiness::{self, Seen};
 use crate::plan::{Failure, conditions, policy as planner, routes};
 
-/// Brings one `RoutePolicy`'s route to what it should be.
-pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
+/// Brings one `RoutePolicy`'s route to what it should be. With high priority it leaves telling of it to a run of low priority.
+pub async fn reconcile(context: Arc<Context>, key: Key, priority: Priority) -> Outcome {
     let lost = context.wakeups.take_lost(Kind::RoutePolicy, &key);
     let Some(object) = context.store.get(&KindRef::Known(Kind::RoutePolicy), &key.0, &key.1) else {
         context.rejections.forget(&key);
@@ -54,6 +55,11 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
     let plan = planner::plan(&policy, &observed, routes::render); // pure
     let mut written = Written::new(lost, made_before);
     let carried_through = subject.carry_out(&plan, &mut written).await; // I/O
+    if priority == Priority::High && carried_through.is_ok() && written.failures.is_empty() {
+        subject.owner.publish(&written.events);
+        context.wakeups.queue.add((Kind::RoutePolicy, key), Priority::Low);
+        return Outcome::Done(None);
+    }
     subject
         .conclude(&policy, observed, &plan, &written, carried_through)
         .await
@@ -110,11 +116,6 @@ impl Subject<'_> {
         let failure = carried_through.err();
         if let Some(failure) = failure.as_ref().filter(|failure| is_outdated(failure)) {
             return Outcome::Retry(failure.clone());
-        }
-        if failure.is_none() && written.is_plain() && !self.context.wakeups.policies.is_empty() {
-            // The routes of others come before this one's status.
-            self.context.wakeups.policies.add(self.key.clone());
-            return Outcome::Done(None);
         }
         // Of the versions, what the route was planned from: else one that became ready since would be reported as ready
         // beside a route that lacks it.

@@ -3,50 +3,71 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::Key;
 use super::index::{Index, Lost, Place, References, Referred};
-use super::queue::Queue;
+use super::queue::{Priority, Queue};
+use super::{Key, Task};
 use crate::cluster::{Change, Store};
 use crate::model::kind::{Kind, KindRef};
 
 /// How long a Release waits after a change of what it is made of. What a route needs is done by its RoutePolicy, at once:
-/// the Release only reports it, or goes on with a promotion. So it is no competitor of the route for the API server, and
-/// changes that belong together come in one go.
-const ROUTES_FIRST: Duration = Duration::from_millis(100);
+/// the Release only reports it, or goes on with a promotion. By then the policy has told of it, and the Release tells of
+/// both in one go.
+const POLICY_FIRST: Duration = Duration::from_millis(150);
 
-/// The queues of all reconcilers, and who is put into them by what.
-#[derive(Default)]
+/// The queue, and who is put into it by what.
 pub struct Wakeups {
-    /// Releases to reconcile.
-    pub releases: Arc<Queue<Key>>,
-    /// `RoutePolicies` to reconcile.
-    pub policies: Arc<Queue<Key>>,
+    /// What is to be reconciled.
+    pub queue: Queue<Task>,
     index: Mutex<Index>,
 }
 
 impl Wakeups {
-    /// Puts everything into the queues that depends on the changed object.
+    /// Nobody is woken by anything yet.
+    pub fn new(queue: Queue<Task>) -> Self {
+        Self {
+            queue,
+            index: Mutex::default(),
+        }
+    }
+
+    fn policy(&self, key: Key, priority: Priority) {
+        self.queue.add((Kind::RoutePolicy, key), priority);
+    }
+
+    fn release(&self, key: Key, priority: Priority) {
+        self.queue.add((Kind::Release, key), priority);
+    }
+
+    /// Puts everything into the queue that depends on the changed object.
     pub fn on_change(&self, store: &Store, change: &Change) {
         let key = (Arc::clone(&change.namespace), Arc::clone(&change.name));
         match &change.kind {
+            // A change of anything but the spec is most often its own status.
             KindRef::Known(Kind::Release) => {
-                self.releases.add(key);
+                self.release(key, if change.spec { Priority::Normal } else { Priority::Low });
                 return;
             }
-            KindRef::Known(Kind::RoutePolicy) => self.policies.add(key),
+            KindRef::Known(Kind::RoutePolicy) => {
+                self.policy(key, if change.spec { Priority::High } else { Priority::Low });
+                self.wake_owners(store, change);
+            }
             // Whoever wrote one of these goes on to look at it by itself.
             _ if change.written => {}
             _ => self.wake_owners(store, change),
-        }
-        if change.kind == KindRef::Known(Kind::RoutePolicy) {
-            self.wake_owners(store, change);
         }
         let place = (
             change.kind.clone(),
             Arc::clone(&change.namespace),
             Arc::clone(&change.name),
         );
-        self.wake_dependants(&place);
+        // The policy that has written its route has only to tell of it.
+        let route = matches!(change.kind, KindRef::Known(Kind::VirtualService | Kind::HttpRoute));
+        let priority = if change.written && route {
+            Priority::Low
+        } else {
+            Priority::High
+        };
+        self.wake_dependants(&place, priority);
     }
 
     fn wake_owners(&self, store: &Store, change: &Change) {
@@ -60,36 +81,36 @@ impl Wakeups {
                 self.index().lose((owner, key.clone()), *kind, &change.name);
             }
             match owner {
-                Kind::Release => self.releases.add_after(key, ROUTES_FIRST),
-                _ => self.policies.add(key),
+                Kind::Release => self.queue.add_after((owner, key), Priority::Low, POLICY_FIRST),
+                _ => self.policy(key, Priority::High),
             }
         }
         if now.is_none()
             && let Some(object) = store.get(&change.kind, &change.namespace, &change.name)
             && let Some(release) = &object.meta.adoptable_by
         {
-            self.releases
-                .add((Arc::clone(&change.namespace), Arc::from(&**release)));
+            let key = (Arc::clone(&change.namespace), Arc::from(&**release));
+            self.release(key, Priority::Normal);
         }
     }
 
-    fn wake_dependants(&self, place: &Place) {
+    fn wake_dependants(&self, place: &Place, priority: Priority) {
         let mut index = self.index();
         for policy in index.referrers(place) {
-            self.policies.add((Arc::clone(&place.1), Arc::clone(policy)));
+            self.policy((Arc::clone(&place.1), Arc::clone(policy)), priority);
         }
         for release in index.take_waiters(place) {
-            self.releases.add((Arc::clone(&place.1), release));
+            self.release((Arc::clone(&place.1), release), Priority::Normal);
         }
     }
 
-    /// Puts everything into the queues: a kind became known, or is no more.
+    /// Puts everything into the queue: a kind became known, or is no more.
     pub fn wake_all(&self, store: &Store) {
         for key in store.names(&KindRef::Known(Kind::RoutePolicy)) {
-            self.policies.add(key);
+            self.policy(key, Priority::High);
         }
         for key in store.names(&KindRef::Known(Kind::Release)) {
-            self.releases.add(key);
+            self.release(key, Priority::Normal);
         }
     }
 
@@ -97,7 +118,7 @@ impl Wakeups {
     pub fn refer(&self, policy: &Key, references: References) -> Referred {
         let referred = self.index().set(policy, references);
         for heir in &referred.heirs {
-            self.policies.add((Arc::clone(&policy.0), Arc::clone(heir)));
+            self.policy((Arc::clone(&policy.0), Arc::clone(heir)), Priority::High);
         }
         referred
     }

@@ -7,7 +7,7 @@ use super::index::Lost;
 use super::owner::Owner;
 use super::rejections::Attempt;
 use crate::cluster::Error;
-use crate::model::kind::KindRef;
+use crate::model::kind::{Kind, KindRef};
 use crate::model::ownership;
 use crate::plan::{Desired, Event, Failure, Removal};
 
@@ -20,8 +20,6 @@ pub struct Written {
     pub events: Vec<Event>,
     /// Objects that were deleted since the last reconcile: one that is made again is worth an Event.
     pub lost: Lost,
-    /// How many objects were written.
-    applied: usize,
     /// Whether all was made before: what is missing was deleted, perhaps with its owner.
     made_before: bool,
     /// Whether the owner is known to exist still, since the writes were planned.
@@ -36,11 +34,6 @@ impl Written {
             made_before,
             ..Self::default()
         }
-    }
-
-    /// Whether something was written, and nothing else is to be told of it than that it is so.
-    pub fn is_plain(&self) -> bool {
-        self.applied > 0 && self.failures.is_empty() && self.events.is_empty()
     }
 
     /// What was refused that time may mend.
@@ -76,7 +69,14 @@ impl Context {
             self.writer
                 .apply(*kind, namespace, name, object, kind.manager(), *precondition)
         };
+        let route = matches!(kind, Kind::VirtualService | Kind::HttpRoute);
+        if route {
+            self.calm.disturb();
+        }
         let mut applied = apply().await;
+        if route {
+            self.calm.disturb();
+        }
         if let (Err(Error::Invalid(why)), true) = (&applied, drift) {
             tracing::info!(namespace, %kind, name, "taken back from somebody else: {why}");
             applied = match self.writer.take_back(*kind, namespace, name, object).await {
@@ -87,7 +87,6 @@ impl Context {
         match applied {
             Ok(applied) => {
                 self.rejections.remove(owner.key, *kind, name);
-                written.applied += 1;
                 if applied.changed || applied.created {
                     tracing::info!(namespace, %kind, name, created = applied.created, "applied");
                     written.events.extend(event.clone());

@@ -108,7 +108,7 @@ fn look_again(test: &Test, reconciled: usize) {
 
 /// How often the Release was reconciled, by the operator's own account.
 fn reconciles(test: &Test) -> usize {
-    let is_one = |line: &&str| line.contains("reconciled") && line.contains("what=\"Release\"");
+    let is_one = |line: &&str| line.contains("reconciled") && line.contains("kind=Release");
     test.log().lines().filter(is_one).count()
 }
 

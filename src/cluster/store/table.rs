@@ -81,6 +81,7 @@ impl Table {
                 controller_before: None,
                 controller_now,
                 gone: false,
+                spec: true,
                 written,
             });
         };
@@ -102,6 +103,7 @@ impl Table {
             return None;
         }
         let (controller_before, controller_now) = (old.controller, new.controller);
+        let spec = new.generation == 0 || (old.uid, old.generation) != (new.uid, new.generation);
         if controller_before != controller_now || old.adoptable_by != new.adoptable_by || old.uid != new.uid {
             index.remove(kind, &namespace, &name, &entry.object);
             index.add(kind, &namespace, &name, &seen.object);
@@ -114,6 +116,7 @@ impl Table {
             controller_before,
             controller_now,
             gone: false,
+            spec,
             written,
         })
     }
@@ -173,6 +176,7 @@ impl Table {
             controller_before: controller,
             controller_now: controller,
             gone: false,
+            spec: false,
             written: true,
         })
     }
@@ -200,6 +204,7 @@ fn gone(kind: &KindRef, namespace: Arc<str>, name: Arc<str>, entry: &Entry) -> C
         controller_before: entry.object.meta.controller,
         controller_now: None,
         gone: true,
+        spec: true,
         written: false,
     }
 }

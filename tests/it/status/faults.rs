@@ -194,13 +194,13 @@ fn about(line: &str, fault: &Fault) -> bool {
 /// How often each object has been looked at, by the operator's own account.
 fn looks(test: &Test, fault: &Fault) -> usize {
     let (kind, name) = fault.object.split_once('/').unwrap();
-    let what = if kind == "release" {
-        "what=\"Release\""
+    let kind = if kind == "release" {
+        "kind=Release"
     } else {
-        "what=\"RoutePolicy\""
+        "kind=RoutePolicy"
     };
     let name = format!("name=\"{name}\"");
-    let is_one = |line: &&str| line.contains("reconciled") && line.contains(what) && line.contains(&name);
+    let is_one = |line: &&str| line.contains("reconciled") && line.contains(kind) && line.contains(&name);
     test.log().lines().filter(is_one).count()
 }
 
