@@ -67,6 +67,9 @@ pub fn with(mut config: Config) -> anyhow::Result<Client> {
         let name = FixedServerNameResolver::new(name.clone().try_into()?);
         https = https.with_server_name_resolver(name);
     }
+    // Whoever waits for a connection gets the first that is there: nobody needs another.
+    let one_at_a_time = ServiceBuilder::new().concurrency_limit(1);
+    let connector = one_at_a_time.service(https.enable_all_versions().wrap_connector(http));
     let client = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_idle_timeout(None)
@@ -74,7 +77,7 @@ pub fn with(mut config: Config) -> anyhow::Result<Client> {
         .http2_keep_alive_interval(KEEP_ALIVE)
         .http2_keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
         .http2_keep_alive_while_idle(true)
-        .build(https.enable_all_versions().wrap_connector(http));
+        .build(connector);
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer()?)

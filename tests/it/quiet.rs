@@ -245,3 +245,23 @@ fn a_release_that_routes_nothing_costs_one_write_an_object_and_then_nothing() {
     assert_quiet(&test, &made);
     events_are(&test, &events);
 }
+
+#[test]
+fn watches_share_one_connection_and_writes_another() {
+    if !cfg!(target_os = "linux") {
+        println!("skipped: connections are counted by Linux's account");
+        return;
+    }
+    let test = Test::new("connections");
+    let names = ["a", "b", "c", "d", "e", "f"];
+    for name in names {
+        test.apply(&release("deployment-istio", "blue-green").replace("name: web", &format!("name: {name}")));
+    }
+    for name in names {
+        test.wait_ready(&format!("release/{name}"));
+    }
+    test.wait_until("two connections are left", SOON, || {
+        let connections = test.connections();
+        holds(connections == 2, connections)
+    });
+}

@@ -1,5 +1,6 @@
 //! The operator: the real binary, with the ServiceAccount's rights.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -76,6 +77,23 @@ impl Operator {
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// How many TCP connections it holds, by Linux's account.
+    pub fn connections(&self) -> usize {
+        let process = format!("/proc/{}", self.pid());
+        let files = fs::read_dir(format!("{process}/fd")).unwrap();
+        let files = files.filter_map(|file| fs::read_link(file.unwrap().path()).ok()); // it may be closed by now
+        let sockets: BTreeSet<String> = files.map(|file| file.display().to_string()).collect();
+        let is_ours = |line: &&str| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            fields[3] == "01" && sockets.contains(&format!("socket:[{}]", fields[9]))
+        };
+        let tables = ["tcp", "tcp6"].map(|table| fs::read_to_string(format!("{process}/net/{table}")).unwrap());
+        tables
+            .iter()
+            .map(|table| table.lines().skip(1).filter(is_ours).count())
+            .sum()
     }
 
     fn end(&mut self) {

@@ -149,6 +149,13 @@ impl Test {
             .is_some_and(|operator| operator.exit_status().is_none())
     }
 
+    /// How many TCP connections the operator holds.
+    #[track_caller]
+    pub fn connections(&self) -> usize {
+        let operator = self.operator.lock().unwrap();
+        operator.as_ref().expect("the operator does not run").connections()
+    }
+
     /// Stops the operator and starts it again.
     #[track_caller]
     pub fn restart(&self) {
