@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde_json::{Value, json};
 
 use crate::load::{self, Answers, Load, Target};
-use crate::mesh::{GATEWAY, mesh};
+use crate::mesh::{Mesh, pods};
 use crate::support::manifest;
 use crate::support::{SOON, Test, wait_until};
 
@@ -15,19 +15,27 @@ pub struct App {
     pub test: Test,
     /// Of Release, policy, route and Service.
     pub name: String,
+    /// What carries its route.
+    pub mesh: &'static Mesh,
     strategy: &'static str,
 }
 
 impl App {
     /// Nothing is applied yet.
     #[track_caller]
-    pub fn new(strategy: &'static str) -> Self {
+    pub fn new(mesh: &'static Mesh, strategy: &'static str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        mesh();
+        pods();
+        mesh.carrier();
         // All share one Gateway, and with it the hostnames that have no namespace.
         let name = format!("{strategy}-{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let test = Test::new(&name);
-        Self { test, name, strategy }
+        Self {
+            test,
+            name,
+            mesh,
+            strategy,
+        }
     }
 
     /// The name of the version at a place.
@@ -38,6 +46,7 @@ impl App {
     /// Whom requests to it are for.
     pub fn target(&self, headers: &[(&'static str, &'static str)]) -> Target {
         Target {
+            envoy: self.mesh.envoy,
             host: format!("{}.{}", self.name, self.test.namespace),
             headers: headers.to_vec(),
         }
@@ -46,8 +55,8 @@ impl App {
     /// Applies it with these versions, and does not wait.
     #[track_caller]
     pub fn apply(&self, versions: &[Value]) {
-        let mut release = manifest::release(&self.name, "deployment-gtw", self.strategy, versions);
-        release["spec"]["gateway"] = GATEWAY.into();
+        let mut release = manifest::release(&self.name, self.mesh.environment, self.strategy, versions);
+        release["spec"]["gateway"] = self.mesh.gateway.into();
         self.test.apply(&release.to_string());
     }
 
@@ -64,8 +73,13 @@ impl App {
         self.settles();
         wait_until("the gateway knows the route", SOON, || {
             let answer = self.send(1).0.remove(0).version;
-            answer.map_err(|error| format!("{error}\n{}\n{}", mesh().log("contour"), mesh().log("envoy")))
+            answer.map_err(|error| format!("{error}\n{}", self.mesh.carrier().logs()))
         });
+    }
+
+    /// What Envoy says of requests to it that failed.
+    pub fn failures(&self) -> String {
+        self.mesh.carrier().failures(&self.target(&[]).host)
     }
 
     /// Sends so many requests without special headers.

@@ -3,8 +3,10 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use crate::contour;
 use crate::load::{Answers, Load, Target};
-use crate::mesh::Mesh;
+use crate::mesh::CONTOUR;
+use crate::pods::Pods;
 use crate::support::api::Api;
 use crate::support::kubectl::Kubectl;
 
@@ -20,9 +22,11 @@ pub fn run(host: String, folder: &Path) -> ! {
         namespace: None,
         kubeconfig,
     };
-    let _mesh = Mesh::start(&kubectl, &Api::new(&kubectl.kubeconfig), folder);
+    let _pods = Pods::start(&Api::new(&kubectl.kubeconfig));
+    let _carrier = contour::start(&kubectl, folder);
     println!("ready");
     let target = Target {
+        envoy: CONTOUR.envoy,
         host,
         headers: Vec::new(),
     };

@@ -5,31 +5,48 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use crate::mesh::{MESHES, Mesh};
 use crate::stories::{Outcome, STORIES, Story};
 
-/// Plays every story, or those whose names contain this, so many times, and prints what was seen. Fails if a request was
-/// lost that must not be.
+const HEAD: &str = "\
+| change | runs | requests | failed | most in one run | followed, ms | seconds |
+|---|---|---|---|---|---|---|
+";
+
+/// Plays every story, or those whose names `<mesh>::<name>` contain this, so many times, and prints what was seen. Fails
+/// if a request was lost that must not be.
 pub fn measure(runs: usize, filter: &str) -> ExitCode {
-    let mut table = String::from(
-        "| change | runs | requests | failed | most in one run | followed, ms | seconds |\n|---|---|---|---|---|---|---|\n",
-    );
+    let mut tables = String::new();
     let mut lost = 0;
-    for story in STORIES.iter().filter(|story| story.name.contains(filter)) {
-        let mut outcomes = Vec::new();
-        for run in 1..=runs {
-            eprintln!("[{run}/{runs}] {}", story.name);
-            // Its test has said what is wrong.
-            let Ok(outcome) = catch_unwind(AssertUnwindSafe(story.tell)) else {
-                lost += 1;
-                continue;
-            };
+    for mesh in MESHES {
+        let told = |story: &&Story| format!("{}::{}", mesh.name, story.name).contains(filter);
+        let stories: Vec<&Story> = STORIES.iter().filter(told).collect();
+        if stories.is_empty() {
+            continue;
+        }
+        let _ = write!(tables, "\n{}\n\n{HEAD}", mesh.title);
+        for story in stories {
+            let (outcomes, failures) = outcomes(mesh, story, runs);
+            lost += failures + row(&mut tables, story, &outcomes);
+        }
+    }
+    print!("{tables}");
+    ExitCode::from(u8::from(lost > 0))
+}
+
+/// What each run saw, and how many did not come to their end.
+fn outcomes(mesh: &'static Mesh, story: &Story, runs: usize) -> (Vec<Outcome>, usize) {
+    let mut outcomes = Vec::new();
+    for run in 1..=runs {
+        eprintln!("[{run}/{runs}] {}::{}", mesh.name, story.name);
+        // Its test has said what is wrong.
+        if let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| (story.tell)(mesh))) {
             eprintln!("{}{}", outcome.answers.failures(outcome.begin), outcome.log);
             outcomes.push(outcome);
         }
-        lost += row(&mut table, story, &outcomes);
     }
-    print!("{table}");
-    ExitCode::from(u8::from(lost > 0))
+    let failures = runs - outcomes.len();
+    (outcomes, failures)
 }
 
 /// Adds a row; returns how many requests were lost that must not be.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -18,7 +19,6 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
-use crate::mesh::ENVOY;
 use crate::pods::VERSION;
 use crate::support::{SOON, wait_until};
 
@@ -46,6 +46,8 @@ const AT_ONCE: usize = 8;
 /// Whom requests are for.
 #[derive(Clone, Debug)]
 pub struct Target {
+    /// Where they are sent.
+    pub envoy: SocketAddr,
     /// Their `Host`.
     pub host: String,
     /// Their other headers.
@@ -231,7 +233,7 @@ fn client() -> HttpClient {
 
 async fn ask(client: HttpClient, target: Target) -> Answer {
     let sent = Instant::now();
-    let mut request = Request::get(format!("http://{ENVOY}/")).header(HOST, &target.host);
+    let mut request = Request::get(format!("http://{}/", target.envoy)).header(HOST, &target.host);
     for (name, value) in &target.headers {
         request = request.header(*name, *value);
     }

@@ -1,7 +1,7 @@
 //! Where requests go, not only where routes say: real requests through a real data plane.
 //!
 //! The tests run in a network namespace of their own ([`namespace`]), where every address of a pod is an address of this
-//! machine: Contour and Envoy carry the routes ([`mesh`]), the pods that kwok simulates answer ([`pods`]), and clients
+//! machine: Contour or Istio, each with an Envoy, carries the routes ([`mesh`]), the pods that kwok simulates answer ([`pods`]), and clients
 //! count what becomes of their requests ([`load`]). Cluster and operator are those of `tests/it`.
 //!
 //! `RUNS=10 cargo test --test traffic` does not test, but measures: every story that many times, and prints a table.
@@ -10,8 +10,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod app;
+mod contour;
 mod demo;
 mod figures;
+mod istio;
 mod load;
 mod mesh;
 mod namespace;
@@ -26,6 +28,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
+use mesh::{MESHES, Mesh};
 use stories::STORIES;
 
 /// Tests mostly wait; more at once would take the processors from each other.
@@ -47,16 +50,24 @@ fn main() -> ExitCode {
         return figures::measure(runs, arguments.filter.as_deref().unwrap_or_default());
     }
     arguments.test_threads.get_or_insert(AT_ONCE);
-    let shares = shares::TESTS.iter().map(|(name, run)| trial(name, run));
-    let stories = STORIES.iter().map(|story| trial(story.sentence, || story.test()));
-    let trials = shares
-        .chain(stories)
-        .map(|trial| trial.with_ignored_flag(skipped.is_some()));
+    let trials = MESHES.into_iter().flat_map(of_mesh);
+    let trials = trials.map(|trial| trial.with_ignored_flag(skipped.is_some()));
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
 
-fn trial(name: &str, test: impl FnOnce() + Send + 'static) -> Trial {
-    Trial::test(name, || {
+/// The tests of a mesh.
+fn of_mesh(mesh: &'static Mesh) -> Vec<Trial> {
+    let shares = shares::TESTS
+        .iter()
+        .map(|(name, run)| trial(mesh, name, move || run(mesh)));
+    let stories = STORIES
+        .iter()
+        .map(|story| trial(mesh, story.sentence, move || story.test(mesh)));
+    shares.chain(stories).collect()
+}
+
+fn trial(mesh: &Mesh, sentence: &str, test: impl FnOnce() + Send + 'static) -> Trial {
+    Trial::test(format!("{}::{sentence}", mesh.name), || {
         test();
         Ok(())
     })

