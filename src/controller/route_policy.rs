@@ -170,7 +170,13 @@ impl Subject<'_> {
             })
             .collect();
         let route = store.get(&KindRef::Known(kind), namespace, policy.route.name());
-        let age = route.as_ref().and_then(|route| self.age(&route.body));
+        let age = route.as_ref().and_then(|route| match &route.body {
+            Body::Route(route) => self.age(route.written),
+            _ => None,
+        });
+        let backends = policy.versions.iter().map(|version| &*version.backend.name);
+        let backends = backends.map(|name| store.get(&KindRef::Known(Kind::Service), namespace, name));
+        let backend_ages = backends.map(|service| self.age(service?.meta.created)).collect();
         let children = store.children(namespace, policy.uid).into_iter();
         let stale = children
             .filter(|(child, name)| (*child, &**name) != (kind, policy.route.name()))
@@ -190,6 +196,7 @@ impl Subject<'_> {
             weights_unknown,
             route,
             route_age: age,
+            backend_ages,
             stale,
             rival,
             kind_failure: self.context.kind_failure(&KindRef::Known(kind)),
@@ -198,11 +205,10 @@ impl Subject<'_> {
         }
     }
 
-    /// For how long a route has been as it is.
-    fn age(&self, route: &Body) -> Option<Duration> {
-        let Body::Route(route) = route else { return None };
-        let written = DateTime::from_timestamp(route.written, 0).filter(|_| route.written > 0)?;
-        let age = (self.context.clock)() - written;
+    /// How long ago that was, in seconds since 1970; of 0 it is not known.
+    fn age(&self, stored: i64) -> Option<Duration> {
+        let stored = DateTime::from_timestamp(stored, 0).filter(|_| stored > 0)?;
+        let age = (self.context.clock)() - stored;
         // The API server's clock may be ahead of ours.
         (age >= Duration::zero()).then_some(age)
     }

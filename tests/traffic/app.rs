@@ -9,6 +9,9 @@ use crate::mesh::{Mesh, pods};
 use crate::support::manifest;
 use crate::support::{SOON, Test, wait_until};
 
+/// Annotation of pods: how long they need to become ready.
+pub const READY_AFTER: &str = "kwok.iter8.tools/ready-after";
+
 /// A namespace with an operator and one Release.
 pub struct App {
     /// The namespace.
@@ -103,7 +106,7 @@ impl App {
 
 /// A version whose pods need 3 s to become ready, and stop at once.
 pub fn version(image: &str) -> Value {
-    let annotations = json!({ "kwok.iter8.tools/ready-after": "3s" });
+    let annotations = json!({ READY_AFTER: "3s" });
     json!({
         "image": image,
         "deploymentSpecification": { "spec": { "template": { "metadata": { "annotations": annotations } } } },

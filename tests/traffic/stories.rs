@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::app::{App, version, with_weight};
+use crate::app::{App, READY_AFTER, version, with_weight};
 use crate::load::{Answers, Load};
 use crate::mesh::Mesh;
 use crate::pods::DELAY;
@@ -15,11 +15,17 @@ use crate::support::routes;
 use crate::support::{SOON, wait_until};
 
 /// All of them.
-pub static STORIES: [Story; 8] = [
+pub static STORIES: [Story; 9] = [
     Story {
         sentence: "no_request_is_lost_when_a_candidate_comes_and_goes",
         name: "candidate added, weights moved, candidate given up",
         tell: comes_and_goes,
+        loses: false,
+    },
+    Story {
+        sentence: "no_request_is_lost_when_candidates_are_ready_at_once",
+        name: "candidate added that is ready at once, and given up; three times",
+        tell: ready_at_once,
         loses: false,
     },
     Story {
@@ -157,6 +163,37 @@ fn comes_and_goes(mesh: &'static Mesh) -> Outcome {
     app.apply(&[busy("a")]);
     app.settles();
     app.test.gone("deployment", &app.version(1));
+    let took = begin.elapsed();
+    load.goes_on();
+    let answers = load.stop();
+    assert!(answers.percent("b") > 5.0, "b was never asked");
+    Outcome {
+        begin,
+        took,
+        answers,
+        route: None,
+        last: None,
+        log: app.failures(),
+    }
+}
+
+/// Of `b`, whose Service and endpoints are news for the mesh together with the route to them.
+fn ready_at_once(mesh: &'static Mesh) -> Outcome {
+    let app = App::new(mesh, "blue-green");
+    app.begin(&[busy("a")]);
+    let mut candidate = busy("b");
+    candidate["deploymentSpecification"]["spec"]["template"]["metadata"]["annotations"][READY_AFTER] = "0s".into();
+    let load = app.load(RATE);
+    load.goes_on();
+    let begin = Instant::now();
+    for _ in 0..3 {
+        app.apply(&[busy("a"), candidate.clone()]);
+        app.settles();
+        load.goes_on();
+        app.apply(&[busy("a")]);
+        app.settles();
+        app.test.gone("deployment", &app.version(1));
+    }
     let took = begin.elapsed();
     load.goes_on();
     let answers = load.stop();

@@ -1,9 +1,13 @@
-//! The way from one `HTTPRoute` to the next on which no request is lost.
+//! The way from one route to the next on which no request is lost.
 //!
 //! A gateway hears of routes and of the backends behind them apart (in xDS: RDS, and CDS with EDS), and some send the two
 //! in no order, as Contour: a backend that is new to its routes gets requests before the proxy knows it, and one that
 //! leaves them is forgotten while it still gets some. Both end as status 503. So a backend comes in with weight 0 first,
 //! and takes requests when the gateway has had time to get to know it; and one that leaves stays with weight 0 as long.
+//!
+//! Istio tells its proxies of every Service, whatever the `VirtualService` says, and does not report. But if it tells of a
+//! Service and of a route to it at once, proxies get requests before they know its endpoints (status 503 again). So a
+//! backend comes in when its Service has been there for a moment; as a rule it is ready later than that.
 //!
 //! A version that is not ready leaves at once: to its requests it makes no difference.
 
@@ -13,10 +17,10 @@ use super::{Observed, acceptance};
 use crate::api::route_policy::Backend;
 use crate::api::status::Tristate;
 use crate::model::observed::{ParentReport, StoredRoute};
-use crate::model::policy::{Intent, Policy, Rule};
+use crate::model::policy::{Intent, Policy, Rule, Target};
 use crate::model::weights::shares;
 
-/// From the second in which a route was stored: proxies follow what a parent reports a little later.
+/// From the second in which a route or a Service was stored: proxies follow a little later.
 const PROXIES_FOLLOW: Duration = Duration::seconds(2);
 
 /// A route on the way to the one that is wanted.
@@ -28,9 +32,13 @@ pub(super) struct Bridge {
     pub wait: Duration,
 }
 
-/// The route to write first; `None`: the wanted one. Only where a parent reports: without a gateway nobody has to follow.
+/// The route to write first; `None`: the wanted one. Of an `HTTPRoute` only where a parent reports: without a gateway
+/// nobody has to follow.
 pub(super) fn towards(policy: &Policy, observed: &Observed, wanted: &Intent) -> Option<Bridge> {
     let (meta, stored) = observed.own_route(policy.uid)?;
+    if let Target::VirtualService(..) = policy.route {
+        return past_new_services(policy, observed, stored, wanted);
+    }
     let parents = acceptance::named_parents(policy);
     let reports = stored.parents.iter();
     let reports: Vec<&ParentReport> = reports
@@ -45,6 +53,7 @@ pub(super) fn towards(policy: &Policy, observed: &Observed, wanted: &Intent) -> 
         observed,
         stored,
         wanted,
+        known: Vec::new(),
         // They have seen the route as it is now, whatever they think of it.
         settled: age >= PROXIES_FOLLOW && reports.iter().all(|one| one.observed_generation >= meta.generation),
     };
@@ -57,31 +66,60 @@ pub(super) fn towards(policy: &Policy, observed: &Observed, wanted: &Intent) -> 
     Some(Bridge { intent, wait })
 }
 
+/// The route without the backends whose Services Istio may not have told proxies of yet.
+fn past_new_services(policy: &Policy, observed: &Observed, stored: &StoredRoute, wanted: &Intent) -> Option<Bridge> {
+    let versions = policy.versions.iter().zip(&observed.backend_ages);
+    let ages = versions.filter_map(|(version, age)| Some((&version.backend, (*age)?)));
+    let young: Vec<(&Backend, Duration)> = ages.filter(|(_, age)| *age < PROXIES_FOLLOW).collect();
+    let is_young = |backend: &Backend| young.iter().any(|(one, _)| *one == backend);
+    let span = Span {
+        policy,
+        observed,
+        stored,
+        wanted,
+        known: backends(wanted).filter(|backend| !is_young(backend)).collect(),
+        settled: true,
+    };
+    let fresh = young
+        .iter()
+        .filter(|(one, _)| backends(wanted).any(|backend| backend == *one));
+    let fresh = fresh.filter(|(backend, _)| !span.knows(backend));
+    let youngest = fresh.map(|(_, age)| *age).min()?;
+    Some(Bridge {
+        intent: Intent {
+            rules: span.of_known()?,
+        },
+        wait: PROXIES_FOLLOW - youngest,
+    })
+}
+
+/// Those that an intent names.
+fn backends(intent: &Intent) -> impl Iterator<Item = &Backend> {
+    let backends = intent.rules.iter().flat_map(|rule| &rule.backends);
+    backends.map(|(backend, _)| backend)
+}
+
 /// The two ends.
 struct Span<'a> {
     policy: &'a Policy,
     observed: &'a Observed,
     stored: &'a StoredRoute,
     wanted: &'a Intent,
+    /// Backends that proxies know whatever the stored route says.
+    known: Vec<&'a Backend>,
     /// Whether the gateway has had time for the stored route.
     settled: bool,
 }
 
 impl Span<'_> {
     fn intent(&self) -> Option<Intent> {
-        let fresh: Vec<&Backend> = self.backends().filter(|backend| !self.knows(backend)).collect();
-        let stays = |rule: &Rule| rule.matches.is_empty() || rule.backends.iter().all(|(one, _)| self.knows(one));
-        let mut rules: Vec<Rule> = self.wanted.rules.iter().filter(|rule| stays(rule)).cloned().collect();
-        let catch_all = rules.last_mut()?;
-        let held = self.held(catch_all);
-        let mut silent: Vec<Backend> = Vec::new();
-        if held.is_empty() {
-            // Nobody else could answer meanwhile.
-            rules.clone_from(&self.wanted.rules);
-        } else {
-            catch_all.backends = held;
-            silent.extend(fresh.into_iter().cloned());
-        }
+        let (mut rules, mut silent) = match self.of_known() {
+            Some(rules) => {
+                let fresh = backends(self.wanted).filter(|backend| !self.knows(backend));
+                (rules, fresh.cloned().collect())
+            }
+            None => (self.wanted.rules.clone(), Vec::new()),
+        };
         silent.extend(self.leaving());
         if silent.is_empty() {
             return None;
@@ -94,16 +132,19 @@ impl Span<'_> {
         Some(Intent { rules })
     }
 
-    /// Those that are wanted.
-    fn backends(&self) -> impl Iterator<Item = &Backend> {
-        let backends = self.wanted.rules.iter().flat_map(|rule| &rule.backends);
-        backends.map(|(backend, _)| backend)
+    /// The wanted rules, as far as the gateway knows their backends; `None`: nobody could answer meanwhile.
+    fn of_known(&self) -> Option<Vec<Rule>> {
+        let stays = |rule: &&Rule| rule.matches.is_empty() || rule.backends.iter().all(|(one, _)| self.knows(one));
+        let mut rules: Vec<Rule> = self.wanted.rules.iter().filter(stays).cloned().collect();
+        let catch_all = rules.last_mut()?;
+        catch_all.backends = self.held(catch_all);
+        (!catch_all.backends.is_empty()).then_some(rules)
     }
 
     /// Whether the gateway knows the backend.
     fn knows(&self, backend: &Backend) -> bool {
-        self.stored_weight(backend)
-            .is_some_and(|weight| weight > 0 || self.settled)
+        let stored = self.stored_weight(backend);
+        stored.is_some_and(|weight| weight > 0 || self.settled) || self.known.contains(&backend)
     }
 
     /// The most that a rule of the stored route gives the backend; `None` if none names it.
@@ -137,11 +178,11 @@ impl Span<'_> {
 
     /// Those that are not wanted any more, while the gateway may still send requests to them.
     fn leaving(&self) -> Vec<Backend> {
-        let backends = self.stored.rules.iter().flat_map(|rule| &rule.backends);
-        let mut leaving: Vec<Backend> = backends
+        let stored = self.stored.rules.iter().flat_map(|rule| &rule.backends);
+        let mut leaving: Vec<Backend> = stored
             .filter(|one| one.weight > 0 || !self.settled)
             .map(|one| named(&one.service, one.port))
-            .filter(|backend| self.may_serve(backend) && !self.backends().any(|wanted| wanted == backend))
+            .filter(|backend| self.may_serve(backend) && !backends(self.wanted).any(|wanted| wanted == backend))
             .collect();
         leaving.sort();
         leaving.dedup();
@@ -170,9 +211,9 @@ mod tests {
 
     use super::*;
     use crate::api::route_match::HttpRouteMatch;
-    use crate::api::route_policy::{HttpRouteTarget, ParentRef, RoutingStrategy};
+    use crate::api::route_policy::{HttpRouteTarget, ParentRef, RoutingStrategy, VirtualServiceTarget};
     use crate::model::observed::{Body, Meta, Object, ParentReport, StoredBackend, StoredRule, Uid};
-    use crate::model::policy::{PolicyVersion, Target};
+    use crate::model::policy::PolicyVersion;
     use crate::plan::readiness::Readiness;
 
     const UID: Uid = Uid(1);
@@ -257,8 +298,8 @@ mod tests {
         }
     }
 
-    /// A policy of a, b and c, of which those are not ready that `unready` names.
-    fn on_the_way(route: Object<Body>, age: i64, unready: &str, to: &str) -> Option<Bridge> {
+    /// A policy of a, b and c.
+    fn policy() -> Policy {
         let version = |name: &&str| PolicyVersion {
             name: (*name).to_owned(),
             resources: Vec::new(),
@@ -277,7 +318,7 @@ mod tests {
             parent_refs: vec![edge],
             ..HttpRouteTarget::default()
         };
-        let policy = Policy {
+        Policy {
             name: "app".to_owned(),
             namespace: "default".to_owned(),
             uid: UID,
@@ -286,7 +327,11 @@ mod tests {
             versions: names.iter().map(version).collect(),
             route: Target::HttpRoute("app".to_owned(), target),
             suspend: false,
-        };
+        }
+    }
+
+    /// What there is of it where those are not ready that `unready` names.
+    fn observed(route: Object<Body>, age: i64, unready: &str) -> Observed {
         let readiness = |name: &&str| Readiness {
             ready: if unready.contains(name) {
                 Tristate::False
@@ -296,13 +341,16 @@ mod tests {
             reason: "",
             message: String::new(),
         };
-        let observed = Observed {
-            readiness: names.iter().map(readiness).collect(),
+        Observed {
+            readiness: ["a", "b", "c"].iter().map(readiness).collect(),
             route: Some(Arc::new(route)),
             route_age: Some(Duration::seconds(age)),
             ..Observed::default()
-        };
-        towards(&policy, &observed, &wanted(to))
+        }
+    }
+
+    fn on_the_way(route: Object<Body>, age: i64, unready: &str, to: &str) -> Option<Bridge> {
+        towards(&policy(), &observed(route, age, unready), &wanted(to))
     }
 
     /// What is written of `to` where a gateway that knows `from` well has it.
@@ -367,5 +415,52 @@ mod tests {
     #[test]
     fn without_a_gateway_nobody_is_waited_for() {
         assert_eq!(on_the_way(stored("a:100", &[]), 0, "", "b:100"), None);
+    }
+
+    /// What is written of `to` to a `VirtualService` when the Services of a, b and c have been there for so many seconds.
+    fn on_istio(from: &str, unready: &str, ages: [i64; 3], to: &str) -> (String, Option<i64>) {
+        let mut policy = policy();
+        policy.route = Target::VirtualService("app".to_owned(), VirtualServiceTarget::default());
+        let observed = Observed {
+            backend_ages: ages.map(|age| (age >= 0).then(|| Duration::seconds(age))).to_vec(),
+            ..observed(stored(from, &[]), 9, unready)
+        };
+        let bridge = towards(&policy, &observed, &wanted(to));
+        let wait = bridge.as_ref().map(|bridge| bridge.wait.num_seconds());
+        (
+            written(&bridge.map_or_else(|| wanted(to), |bridge| bridge.intent)),
+            wait,
+        )
+    }
+
+    #[test]
+    fn a_virtual_service_names_no_service_that_is_new() {
+        for (from, ages, to, want, wait) in [
+            ("a:100", [9, 0, 9], "a:50 b:50", "a:100", Some(2)),
+            ("a:100", [9, 1, 9], "a:50 b:50", "a:100", Some(1)),
+            ("a:100", [9, 2, 9], "a:50 b:50", "a:50 b:50", None),
+            ("a:100", [9, -1, 9], "a:50 b:50", "a:50 b:50", None),
+            ("a:100", [9, 1, 9], "[b:100] a:100", "a:100", Some(1)),
+            ("a:100", [9, 1, 0], "a:40 b:30 c:30", "a:100", Some(2)),
+            ("a:50 c:50", [9, 0, 9], "a:25 b:50 c:25", "a:50 c:50", Some(2)),
+            ("a:100", [9, 0, 9], "b:100", "a:100", Some(2)),
+            // It is in the route.
+            ("a:50 b:50", [9, 0, 9], "a:30 b:70", "a:30 b:70", None),
+            // Those who leave do so at once.
+            ("a:50 c:50", [9, 0, 9], "a:50 b:50", "a:100", Some(2)),
+            ("a:50 c:50", [9, 9, 9], "a:100", "a:100", None),
+        ] {
+            let (rules, after) = on_istio(from, "", ages, to);
+            assert_eq!(
+                (&*rules, after),
+                (want, wait),
+                "from {from} to {to}, Services of {ages:?} s"
+            );
+        }
+    }
+
+    #[test]
+    fn a_virtual_service_names_a_new_service_if_nobody_else_can_answer() {
+        assert_eq!(on_istio("a:100", "a", [9, 0, 9], "b:100"), ("b:100".to_owned(), None));
     }
 }

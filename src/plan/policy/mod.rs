@@ -32,6 +32,8 @@ pub struct Observed {
     pub route: Option<Arc<Object<Body>>>,
     /// For how long the stored route has been as it is, to the second; `None`: not known.
     pub route_age: Option<Duration>,
+    /// For how long the backend of each version has been there, to the second, in the policy's order; `None`: not known.
+    pub backend_ages: Vec<Option<Duration>>,
     /// What the policy owns besides the route that it asks for now: users may make it the owner of anything.
     pub stale: Vec<(Kind, String, Meta)>,
     /// Another policy that has a better claim on a route that nobody owns, or that does not exist yet.

@@ -258,6 +258,7 @@ pub fn observe_policy(world: &World, policy: &Policy) -> policy::Observed {
         weights_unknown: false,
         route: world.seen.get(&place).cloned(),
         route_age: None,
+        backend_ages: Vec::new(),
         stale: stale
             .map(|((kind, name), object)| (*kind, name.clone(), object.meta.clone()))
             .collect(),
