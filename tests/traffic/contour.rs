@@ -63,7 +63,10 @@ fn start_envoy(carrier: &mut Carrier) {
     write.args(["--xds-address=127.0.0.1", "--xds-port", XDS_PORT]);
     write.arg("--admin-address").arg(carrier.path("envoy.sock"));
     assert!(write.status().unwrap().success(), "contour bootstrap failed");
-    carrier.run_envoy(&bootstrap, &["--service-cluster=traffic", "--service-node=traffic"]);
+    carrier.run_envoy(
+        &bootstrap,
+        &["--service-cluster", "traffic", "--service-node", "traffic"],
+    );
 }
 
 fn gateway() -> Value {

@@ -56,7 +56,7 @@ pub static ISTIO: Mesh = Mesh {
     route: "virtualservice",
     envoy: local(istio::LISTENER),
     copies_a_percentage: true,
-    promotion: Duration::from_secs(6),
+    promotion: Duration::from_secs(7),
     carrier: &ISTIO_CARRIER,
 };
 
@@ -69,7 +69,7 @@ pub static ISTIO_GATEWAY: Mesh = Mesh {
     route: "httproute",
     envoy: local(istio::GATEWAY_API_LISTENER),
     copies_a_percentage: true,
-    promotion: Duration::from_secs(11),
+    promotion: Duration::from_secs(14),
     carrier: &ISTIO_CARRIER,
 };
 
