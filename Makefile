@@ -51,7 +51,7 @@ test-cluster: ## Test the local cluster
 	go test -C tests/cluster ./...
 
 .PHONY: traffic
-traffic: ## Send real requests through a real gateway; RUNS=10: measure instead of testing, every story 10 times
+traffic: ## Send real requests through Contour and Istio; RUNS=10: measure instead of testing, every story 10 times
 	RUNS=$(RUNS) cargo test --locked --test traffic
 
 .PHONY: bench

@@ -32,7 +32,7 @@ use mesh::{MESHES, Mesh};
 use stories::STORIES;
 
 /// Tests mostly wait; more at once would take the processors from each other.
-const AT_ONCE: usize = 3;
+const AT_ONCE: usize = 5;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
