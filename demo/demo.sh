@@ -143,7 +143,7 @@ enter_namespace() {
   build_operator
   build_traffic
   local programs
-  programs=$("$top/tests/traffic/mesh.sh")
+  programs=$("$top/tests/traffic/mesh.sh" contour)
   # shellcheck disable=SC2086 # one word for each program; paths of caches have no blanks
   exec env ITER8_TRAFFIC_INSIDE=1 $programs "$top/tests/traffic/inside.sh" "$top/demo/demo.sh" up
 }

