@@ -30,10 +30,10 @@ const CHANGES: u64 = 4;
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    if let [fill, size] = arguments.as_slice()
-        && fill == "fill"
+    if let [command, size] = arguments.as_slice()
+        && command == "fill"
     {
-        print!("{}", rows(size.parse().expect("a number")));
+        fill(size.parse().expect("a number"));
         return;
     }
     let sizes = env::var("N").unwrap_or_else(|_| "1000,10000".to_owned());
@@ -45,57 +45,52 @@ fn main() {
     }
 }
 
-/// What each step adds to resident memory.
-fn rows(size: usize) -> String {
+/// Prints what each step adds to resident memory.
+fn fill(size: usize) {
     let application: Vec<Value> = serde_json::from_str(APPLICATION).unwrap();
+    let texts = |kind: Kind| -> Vec<String> {
+        let objects = application.iter().filter(|object| object["kind"] == kind.kind());
+        objects.map(Value::to_string).collect()
+    };
     let store = Store::new(Arc::new(|_| ()), Arc::new(|_| ()));
     let start = memory("VmRSS:");
-    let mut table = Table {
-        size,
-        last: start,
-        text: String::new(),
-    };
+    let mut last = start;
     for kind in Kind::ALL {
-        let objects: Vec<&Value> = application
-            .iter()
-            .filter(|object| object["kind"] == kind.kind())
-            .collect();
+        let texts = texts(kind);
         let watch = Watch::open(&store, kind);
         store.list_begins(&watch.kind, watch.session);
-        for index in 0..size {
-            objects
-                .iter()
-                .for_each(|object| watch.put(&object.to_string(), index, 0));
-        }
+        (0..size).for_each(|index| watch.put(&texts, index, 0));
         store.list_done(&watch.kind, watch.session, 0);
-        table.row(&format!("{kind}, {} of each", objects.len()));
+        last = row(&format!("{kind}, {} of each", texts.len()), size, last);
     }
     let mut index = Index::default();
     for (namespace, name) in store.names(&KindRef::Known(Kind::RoutePolicy)) {
         let references = references(&name);
-        index.set(&(namespace, name), references);
+        index.set(&(namespace, name), &references);
     }
-    table.row("what RoutePolicies refer to");
-    let deployments: Vec<String> = application
-        .iter()
-        .filter(|object| object["kind"] == "Deployment")
-        .map(Value::to_string)
-        .collect();
+    last = row("what RoutePolicies refer to", size, last);
     let watch = Watch::open(&store, Kind::Deployment);
+    let texts = texts(Kind::Deployment);
     for change in 1..=CHANGES {
-        for index in 0..size {
-            deployments.iter().for_each(|text| watch.put(text, index, change));
-        }
+        (0..size).for_each(|index| watch.put(&texts, index, change));
     }
-    table.row(&format!("{CHANGES} changes of every Deployment"));
+    row(&format!("{CHANGES} changes of every Deployment"), size, last);
     let objects: usize = store.len_by_kind().iter().map(|(_, count)| count).sum();
     assert_eq!(objects, size * application.len());
-    table.last = start;
-    table.row(&format!(
-        "all, beside {:.1} MiB of a process that holds nothing",
-        mib(start)
-    ));
-    table.text + &format!("\nPeak {:.1} MiB.\n", mib(memory("VmHWM:")))
+    row(
+        &format!("all, beside {:.1} MiB of a process that holds nothing", mib(start)),
+        size,
+        start,
+    );
+    println!("\nPeak {:.1} MiB.", mib(memory("VmHWM:")));
+}
+
+/// Prints what has been added to resident memory since it was `last`; returns what it is.
+fn row(what: &str, size: usize, last: usize) -> usize {
+    let now = memory("VmRSS:");
+    let grown = now.saturating_sub(last);
+    println!("| {what} | {:.1} | {} |", mib(grown), grown / size);
+    now
 }
 
 /// A kind of the store that is being filled.
@@ -112,14 +107,16 @@ impl<'a> Watch<'a> {
         Self { store, kind, session }
     }
 
-    /// An object of the application with this index, changed this often.
-    fn put(&self, text: &str, index: usize, change: u64) {
-        let text = text
-            .replace(NAME, &name(index))
-            .replace(UID, &format!("{index:08x}-0000-4000"))
-            .replace("\"resourceVersion\":\"", &format!("\"resourceVersion\":\"{change}"));
-        self.store
-            .put(&self.kind, self.session, view::read(&self.kind, &text).unwrap());
+    /// The objects of the application with this index, changed this often.
+    fn put(&self, texts: &[String], index: usize, change: u64) {
+        for text in texts {
+            let text = text
+                .replace(NAME, &name(index))
+                .replace(UID, &format!("{index:08x}-0000-4000"))
+                .replace("\"resourceVersion\":\"", &format!("\"resourceVersion\":\"{change}"));
+            self.store
+                .put(&self.kind, self.session, view::read(&self.kind, &text).unwrap());
+        }
     }
 }
 
@@ -141,21 +138,6 @@ fn references(app: &str) -> References {
     References {
         objects,
         route: Some((Kind::VirtualService, app.to_owned())),
-    }
-}
-
-struct Table {
-    size: usize,
-    last: usize,
-    text: String,
-}
-
-impl Table {
-    fn row(&mut self, what: &str) {
-        let now = memory("VmRSS:");
-        let grown = now.saturating_sub(self.last);
-        self.text += &format!("| {what} | {:.1} | {} |\n", mib(grown), grown / self.size);
-        self.last = now;
     }
 }
 

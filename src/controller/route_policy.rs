@@ -26,7 +26,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key, priority: Priority) -> O
     let lost = context.wakeups.take_lost(Kind::RoutePolicy, &key);
     let Some(object) = context.store.get(&KindRef::Known(Kind::RoutePolicy), &key.0, &key.1) else {
         context.rejections.forget(&key);
-        context.refer(&key, References::default());
+        context.refer(&key, &References::default());
         return Outcome::Done(None);
     };
     if context.store.is_going(&object.meta) || !context.all_known() {
@@ -46,7 +46,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key, priority: Priority) -> O
         Ok(valid) => valid,
         Err(rejected) => return subject.reject(&rejected.0, rejected.1).await,
     };
-    context.refer(&key, references(&policy));
+    context.refer(&key, &references(&policy));
     if !subject.resources_known(&policy) {
         return Outcome::Done(None);
     }
@@ -316,7 +316,7 @@ fn references(policy: &Policy) -> References {
 
 impl Context {
     /// Replaces what a policy is woken by, and opens and closes the watches of kinds that policies name.
-    fn refer(&self, policy: &Key, references: References) {
+    fn refer(&self, policy: &Key, references: &References) {
         // One at a time, or a kind could be closed after another policy opened it.
         let _guard = self.naming.lock().unwrap_or_else(PoisonError::into_inner);
         let named = self.wakeups.refer(policy, references);

@@ -115,7 +115,7 @@ impl Wakeups {
     }
 
     /// Replaces what a policy is woken by.
-    pub fn refer(&self, policy: &Key, references: References) -> Referred {
+    pub fn refer(&self, policy: &Key, references: &References) -> Referred {
         let referred = self.index().set(policy, references);
         for heir in &referred.heirs {
             self.policy((Arc::clone(&policy.0), Arc::clone(heir)), Priority::High);
