@@ -29,7 +29,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key, priority: Priority) -> O
         context.refer(&key, &References::default());
         return Outcome::Done(None);
     };
-    if context.store.is_going(&object.meta) || !context.all_known() {
+    if context.store.is_going(&key.0, &object.meta) || !context.all_known() {
         return Outcome::Done(None);
     }
     let subject = Subject {
@@ -249,11 +249,9 @@ impl Subject<'_> {
         let mine = (self.object.meta.created, policy.name.clone());
         let rivals = self.context.wakeups.rivals(kind, self.key, policy.route.name());
         let claims = rivals.into_iter().filter_map(|name| {
-            let object = self
-                .context
-                .store
-                .get(&KindRef::Known(Kind::RoutePolicy), &self.key.0, &name)?;
-            Some((object.meta.created, name.to_string()))
+            let kind = KindRef::Known(Kind::RoutePolicy);
+            let meta = self.context.store.meta(&kind, &self.key.0, &name)?;
+            Some((meta.created, name.to_string()))
         });
         claims.filter(|claim| *claim < mine).min().map(|(_, name)| name)
     }
