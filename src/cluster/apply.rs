@@ -84,8 +84,10 @@ impl Writer {
     /// of two ports of one name it takes neither. The apply that follows owns the fields again.
     pub async fn take_back(&self, kind: Kind, namespace: &str, name: &str, object: &Value) -> Result<(), Error> {
         let place = Place { kind, namespace, name };
-        let stored = self.store.get(&KindRef::Known(kind), namespace, name);
-        let meta = stored.map(|object| object.meta.clone()).unwrap_or_default();
+        let meta = self
+            .store
+            .meta(&KindRef::Known(kind), namespace, name)
+            .unwrap_or_default();
         let body = json!({
             "metadata": { "uid": meta.uid.to_string(), "resourceVersion": meta.resource_version.to_string() },
             "spec": object.get("spec"),
@@ -196,10 +198,8 @@ impl Writer {
 
     /// The resourceVersion that the store has. Asked before a write: its event may come before its answer.
     fn version(&self, place: Place<'_>) -> Option<u64> {
-        let object = self
-            .store
-            .get(&KindRef::Known(place.kind), place.namespace, place.name)?;
-        Some(object.meta.resource_version)
+        let kind = KindRef::Known(place.kind);
+        Some(self.store.meta(&kind, place.namespace, place.name)?.resource_version)
     }
 
     /// Puts an answer into the store; `before` is the resourceVersion before the write.

@@ -10,9 +10,10 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::model::kind::{Kind, KindRef};
 use crate::model::observed::{Body, Meta, Object, Uid};
 
+mod packed;
 mod table;
 
-use table::{Index, Table};
+use table::{Entry, Index, Table};
 
 /// A change of an object, told after the store has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,7 +104,14 @@ impl Store {
     pub fn get(&self, kind: &KindRef, namespace: &str, name: &str) -> Option<Arc<Object<Body>>> {
         let inner = self.read();
         let entry = inner.tables.get(kind)?.get(namespace, name)?;
-        Some(Arc::clone(&entry.object))
+        Some(Arc::new(entry.object()))
+    }
+
+    /// The object's metadata, if it is known.
+    pub fn meta(&self, kind: &KindRef, namespace: &str, name: &str) -> Option<Meta> {
+        let inner = self.read();
+        let entry = inner.tables.get(kind)?.get(namespace, name)?;
+        Some(entry.meta.clone())
     }
 
     /// The objects of our kinds in this namespace whose controller ownerReference is this uid, in no order.
@@ -116,27 +124,17 @@ impl Store {
         self.read().index.orphans(namespace, release)
     }
 
-    /// Kind, namespace and name of the Release or RoutePolicy with this uid.
-    pub fn owner(&self, uid: Uid) -> Option<(Kind, Arc<str>, Arc<str>)> {
-        self.read().index.owner(uid)
+    /// Kind and name of the Release or RoutePolicy in this namespace with this uid.
+    pub fn owner(&self, namespace: &str, uid: Uid) -> Option<(Kind, Arc<str>)> {
+        self.read().index.owner(namespace, uid)
     }
 
-    /// Whether the object, or the Release or RoutePolicy that it belongs to, is being deleted: neither gets a write.
-    pub fn is_going(&self, meta: &Meta) -> bool {
-        let owner = meta.controller.and_then(|uid| self.owner(uid));
-        let owner = owner.and_then(|(kind, namespace, name)| self.get(&KindRef::Known(kind), &namespace, &name));
-        meta.deleting || owner.is_some_and(|owner| owner.meta.deleting)
-    }
-
-    /// Every object of a kind in a namespace with its name, in no order.
-    pub fn list(&self, kind: &KindRef, namespace: &str) -> Vec<(Arc<str>, Arc<Object<Body>>)> {
-        let inner = self.read();
-        let objects = inner.tables.get(kind).and_then(|table| table.namespaces.get(namespace));
-        objects
-            .into_iter()
-            .flatten()
-            .map(|(name, entry)| (Arc::clone(name), Arc::clone(&entry.object)))
-            .collect()
+    /// Whether the object in this namespace, or the Release or RoutePolicy that it belongs to, is being deleted: neither
+    /// gets a write.
+    pub fn is_going(&self, namespace: &str, meta: &Meta) -> bool {
+        let owner = meta.controller.and_then(|uid| self.owner(namespace, uid));
+        let owner = owner.and_then(|(kind, name)| self.meta(&KindRef::Known(kind), namespace, &name));
+        meta.deleting || owner.is_some_and(|owner| owner.deleting)
     }
 
     /// Namespace and name of every object of a kind, in no order: to reconcile all of them.
@@ -179,7 +177,7 @@ impl Store {
         let state = {
             let inner = self.read();
             let entry = inner.tables.get(&kind).and_then(|table| table.get(namespace, name));
-            entry.map(|entry| (entry.object.meta.digest, entry.applied))
+            entry.map(|entry| (entry.meta.digest, entry.applied))
         };
         match state {
             Some((live, Some(applied))) if applied == (desired, live) => true,
@@ -187,7 +185,7 @@ impl Store {
                 let mut inner = self.write();
                 let table = inner.tables.get_mut(&kind);
                 let entry = table.and_then(|table| table.get_mut(namespace, name));
-                if let Some(entry) = entry.filter(|entry| entry.object.meta.digest == live) {
+                if let Some(entry) = entry.filter(|entry| entry.meta.digest == live) {
                     entry.applied = Some((desired, live));
                 }
                 true
@@ -204,19 +202,19 @@ impl Store {
         entry.is_some_and(|entry| {
             entry
                 .applied
-                .is_some_and(|(applied, left)| applied == desired && left != entry.object.meta.digest)
+                .is_some_and(|(applied, left)| applied == desired && left != entry.meta.digest)
         })
     }
 
     /// Takes in the answer to a write of our own. `desired` is the digest of what was applied, if it was a whole object.
     pub fn write_through(&self, kind: Kind, seen: Seen, desired: Option<u64>) {
         let kind = KindRef::Known(kind);
-        let applied = desired.map(|desired| (desired, seen.object.meta.digest));
+        let entry = Entry::new(seen.object, desired);
         let change = {
             let mut inner = self.write();
             let Inner { tables, index, .. } = &mut *inner;
             let table = tables.entry(kind.clone()).or_default();
-            table.put(&kind, seen, applied, true, index)
+            table.put(&kind, (&seen.namespace, &seen.name), entry, true, index)
         };
         self.tell(change);
     }
@@ -259,8 +257,10 @@ impl Store {
 
     /// An object that a watch or a list brought.
     pub fn put(&self, kind: &KindRef, session: u64, seen: Seen) {
+        let entry = Entry::new(seen.object, None);
         self.with(kind, session, |table, index| {
-            table.put(kind, seen, None, false, index).into_iter().collect()
+            let place = (&*seen.namespace, &*seen.name);
+            table.put(kind, place, entry, false, index).into_iter().collect()
         });
     }
 

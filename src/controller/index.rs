@@ -2,6 +2,7 @@
 //! name to become free.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use super::Key;
@@ -20,13 +21,27 @@ pub struct References {
 }
 
 /// The index. Bounded by the number of policies, their references, and of Releases with a conflict or a loss.
+///
+/// Of what policies name only the digest is kept: should two places ever have the same, a policy is woken for nothing.
 #[derive(Debug, Default)]
 pub struct Index {
-    policies: HashMap<Key, References>,
-    referrers: HashMap<Place, BTreeSet<Arc<str>>>,
+    policies: HashMap<Key, Held>,
+    /// The names of policies, by what they name.
+    referrers: BTreeSet<(u64, Arc<str>)>,
+    digests: RandomState,
     waiters: HashMap<Place, BTreeSet<Arc<str>>>,
     kinds: HashMap<KindRef, usize>,
     lost: HashMap<(Kind, Key), Lost>,
+}
+
+/// The references of one policy, as they are kept.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Held {
+    /// The objects and the route.
+    places: Box<[u64]>,
+    route: Option<u64>,
+    /// The kinds that are none of ours.
+    kinds: Box<[KindRef]>,
 }
 
 /// Objects that were deleted.
@@ -45,44 +60,57 @@ pub struct Referred {
 
 impl Index {
     /// Replaces the references of a policy; with `References::default()` it is forgotten.
-    pub fn set(&mut self, policy: &Key, now: References) -> Referred {
+    pub fn set(&mut self, policy: &Key, now: &References) -> Referred {
+        let now = self.held(&policy.0, now);
         let before = self.policies.remove(policy).unwrap_or_default();
         let mut named = Referred::default();
         if before != now {
             self.count(&now, &before, &mut named);
-            for place in places(&policy.0, &before) {
-                remove(&mut self.referrers, &place, &policy.1);
+            for place in &before.places {
+                self.referrers.remove(&(*place, Arc::clone(&policy.1)));
             }
-            for place in places(&policy.0, &now) {
-                self.referrers.entry(place).or_default().insert(Arc::clone(&policy.1));
+            for place in &now.places {
+                self.referrers.insert((*place, Arc::clone(&policy.1)));
             }
             if before.route != now.route {
-                let left = route(&policy.0, &before);
-                named.heirs = left.iter().flat_map(|place| self.referrers(place)).cloned().collect();
+                let left = before.route.into_iter();
+                named.heirs = left.flat_map(|route| self.referrers_at(route)).cloned().collect();
             }
         }
-        if now != References::default() {
+        if now != Held::default() {
             self.policies.insert(policy.clone(), now);
         }
         named
     }
 
-    fn count(&mut self, now: &References, before: &References, named: &mut Referred) {
-        for kind in other_kinds(now) {
+    fn held(&self, namespace: &Arc<str>, references: &References) -> Held {
+        let digest = |kind: &KindRef, name: &str| self.digests.hash_one((kind, &**namespace, name));
+        let objects = references.objects.iter();
+        let route = references.route.as_ref();
+        let route = route.map(|(kind, name)| digest(&KindRef::Known(*kind), name));
+        Held {
+            places: objects.map(|(kind, name)| digest(kind, name)).chain(route).collect(),
+            route,
+            kinds: other_kinds(references).into_iter().collect(),
+        }
+    }
+
+    fn count(&mut self, now: &Held, before: &Held, named: &mut Referred) {
+        for kind in &now.kinds {
             let count = self.kinds.entry(kind.clone()).or_default();
             *count += 1;
             if *count == 1 {
-                named.opened.push(kind);
+                named.opened.push(kind.clone());
             }
         }
-        for kind in other_kinds(before) {
-            let Some(count) = self.kinds.get_mut(&kind) else {
+        for kind in &before.kinds {
+            let Some(count) = self.kinds.get_mut(kind) else {
                 continue;
             };
             *count -= 1;
             if *count == 0 {
-                self.kinds.remove(&kind);
-                named.closed.push(kind);
+                self.kinds.remove(kind);
+                named.closed.push(kind.clone());
             }
         }
         // Opened and closed in one go: it was open all along.
@@ -97,8 +125,14 @@ impl Index {
     }
 
     /// The policies that name the object, or ask for it as their route.
-    pub fn referrers(&self, place: &Place) -> impl Iterator<Item = &Arc<str>> {
-        self.referrers.get(place).into_iter().flatten()
+    pub fn referrers(&self, (kind, namespace, name): &Place) -> impl Iterator<Item = &Arc<str>> {
+        self.referrers_at(self.digests.hash_one((kind, &**namespace, &**name)))
+    }
+
+    fn referrers_at(&self, digest: u64) -> impl Iterator<Item = &Arc<str>> {
+        let from = (digest, Arc::from(""));
+        let found = self.referrers.range(from..).take_while(move |(at, _)| *at == digest);
+        found.map(|(_, policy)| policy)
     }
 
     /// Notes that a Release waits for a name to become free.
@@ -132,33 +166,9 @@ impl Index {
     }
 }
 
-fn places<'a>(namespace: &'a Arc<str>, references: &'a References) -> impl Iterator<Item = Place> + 'a {
-    let objects = references
-        .objects
-        .iter()
-        .map(|(kind, name)| (kind.clone(), name.as_str()));
-    objects
-        .map(|(kind, name)| (kind, Arc::clone(namespace), Arc::from(name)))
-        .chain(route(namespace, references))
-}
-
-fn route(namespace: &Arc<str>, references: &References) -> Option<Place> {
-    let (kind, name) = references.route.as_ref()?;
-    Some((KindRef::Known(*kind), Arc::clone(namespace), Arc::from(name.as_str())))
-}
-
 fn other_kinds(references: &References) -> BTreeSet<KindRef> {
     let kinds = references.objects.iter().map(|(kind, _)| kind.clone());
     kinds.filter(|kind| matches!(kind, KindRef::Other(_))).collect()
-}
-
-fn remove(map: &mut HashMap<Place, BTreeSet<Arc<str>>>, place: &Place, name: &Arc<str>) {
-    if let Some(names) = map.get_mut(place) {
-        names.remove(name);
-        if names.is_empty() {
-            map.remove(place);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -184,10 +194,10 @@ mod tests {
     #[test]
     fn a_policy_is_woken_by_what_it_names_until_it_names_it_no_more() {
         let mut index = Index::default();
-        index.set(&key("web"), references(&[("apps/v1", "Deployment", "web-0")]));
+        index.set(&key("web"), &references(&[("apps/v1", "Deployment", "web-0")]));
         let at = place("apps/v1", "Deployment", "web-0");
         assert_eq!(index.referrers(&at).map(AsRef::as_ref).collect::<Vec<_>>(), ["web"]);
-        index.set(&key("web"), references(&[("apps/v1", "Deployment", "web-1")]));
+        index.set(&key("web"), &references(&[("apps/v1", "Deployment", "web-1")]));
         assert_eq!(index.referrers(&at).count(), 0);
     }
 
@@ -196,14 +206,11 @@ mod tests {
         let mut index = Index::default();
         let knative = references(&[("serving.knative.dev/v1", "Service", "web")]);
         let kind = KindRef::new("serving.knative.dev/v1", "Service");
-        assert_eq!(
-            index.set(&key("one"), knative.clone()).opened,
-            std::slice::from_ref(&kind)
-        );
-        assert_eq!(index.set(&key("two"), knative.clone()), Referred::default());
-        assert_eq!(index.set(&key("one"), References::default()), Referred::default());
-        assert_eq!(index.set(&key("two"), knative), Referred::default());
-        assert_eq!(index.set(&key("two"), References::default()).closed, [kind]);
+        assert_eq!(index.set(&key("one"), &knative).opened, std::slice::from_ref(&kind));
+        assert_eq!(index.set(&key("two"), &knative), Referred::default());
+        assert_eq!(index.set(&key("one"), &References::default()), Referred::default());
+        assert_eq!(index.set(&key("two"), &knative), Referred::default());
+        assert_eq!(index.set(&key("two"), &References::default()).closed, [kind]);
     }
 
     #[test]
@@ -213,10 +220,10 @@ mod tests {
             route: Some((Kind::VirtualService, name.to_owned())),
             ..References::default()
         };
-        assert!(index.set(&key("one"), asks_for("web")).heirs.is_empty());
-        assert!(index.set(&key("two"), asks_for("web")).heirs.is_empty());
-        assert_eq!(index.set(&key("one"), asks_for("shop")).heirs, [Arc::from("two")]);
-        assert!(index.set(&key("two"), References::default()).heirs.is_empty());
+        assert!(index.set(&key("one"), &asks_for("web")).heirs.is_empty());
+        assert!(index.set(&key("two"), &asks_for("web")).heirs.is_empty());
+        assert_eq!(index.set(&key("one"), &asks_for("shop")).heirs, [Arc::from("two")]);
+        assert!(index.set(&key("two"), &References::default()).heirs.is_empty());
     }
 
     #[test]

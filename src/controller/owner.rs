@@ -121,8 +121,8 @@ impl<'a> Owner<'a> {
             Err(error) => return Err(transient(&error, &format!("{} {}", self.kind, self.key.1))),
         }
         let store = &self.context.store;
-        let now = store.get(&KindRef::Known(self.kind), &self.key.0, &self.key.1);
-        Ok(now.is_some_and(|now| !now.meta.deleting && now.meta.uid == self.object.meta.uid))
+        let now = store.meta(&KindRef::Known(self.kind), &self.key.0, &self.key.1);
+        Ok(now.is_some_and(|now| !now.deleting && now.uid == self.object.meta.uid))
     }
 
     async fn apply_status(&self, status: &Value) -> Result<(), Error> {

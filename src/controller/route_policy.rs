@@ -26,10 +26,10 @@ pub async fn reconcile(context: Arc<Context>, key: Key, priority: Priority) -> O
     let lost = context.wakeups.take_lost(Kind::RoutePolicy, &key);
     let Some(object) = context.store.get(&KindRef::Known(Kind::RoutePolicy), &key.0, &key.1) else {
         context.rejections.forget(&key);
-        context.refer(&key, References::default());
+        context.refer(&key, &References::default());
         return Outcome::Done(None);
     };
-    if context.store.is_going(&object.meta) || !context.all_known() {
+    if context.store.is_going(&key.0, &object.meta) || !context.all_known() {
         return Outcome::Done(None);
     }
     let subject = Subject {
@@ -46,7 +46,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key, priority: Priority) -> O
         Ok(valid) => valid,
         Err(rejected) => return subject.reject(&rejected.0, rejected.1).await,
     };
-    context.refer(&key, references(&policy));
+    context.refer(&key, &references(&policy));
     if !subject.resources_known(&policy) {
         return Outcome::Done(None);
     }
@@ -255,11 +255,9 @@ impl Subject<'_> {
         let mine = (self.object.meta.created, policy.name.clone());
         let rivals = self.context.wakeups.rivals(kind, self.key, policy.route.name());
         let claims = rivals.into_iter().filter_map(|name| {
-            let object = self
-                .context
-                .store
-                .get(&KindRef::Known(Kind::RoutePolicy), &self.key.0, &name)?;
-            Some((object.meta.created, name.to_string()))
+            let kind = KindRef::Known(Kind::RoutePolicy);
+            let meta = self.context.store.meta(&kind, &self.key.0, &name)?;
+            Some((meta.created, name.to_string()))
         });
         claims.filter(|claim| *claim < mine).min().map(|(_, name)| name)
     }
@@ -322,7 +320,7 @@ fn references(policy: &Policy) -> References {
 
 impl Context {
     /// Replaces what a policy is woken by, and opens and closes the watches of kinds that policies name.
-    fn refer(&self, policy: &Key, references: References) {
+    fn refer(&self, policy: &Key, references: &References) {
         // One at a time, or a kind could be closed after another policy opened it.
         let _guard = self.naming.lock().unwrap_or_else(PoisonError::into_inner);
         let named = self.wakeups.refer(policy, references);

@@ -73,10 +73,10 @@ impl Wakeups {
     fn wake_owners(&self, store: &Store, change: &Change) {
         let (before, now) = (change.controller_before, change.controller_now);
         for uid in before.into_iter().chain(now.filter(|now| Some(*now) != before)) {
-            let Some((owner, namespace, name)) = store.owner(uid) else {
+            let Some((owner, name)) = store.owner(&change.namespace, uid) else {
                 continue;
             };
-            let key = (namespace, name);
+            let key = (Arc::clone(&change.namespace), name);
             if let (true, KindRef::Known(kind)) = (change.gone, &change.kind) {
                 self.index().lose((owner, key.clone()), *kind, &change.name);
             }
@@ -86,8 +86,8 @@ impl Wakeups {
             }
         }
         if now.is_none()
-            && let Some(object) = store.get(&change.kind, &change.namespace, &change.name)
-            && let Some(release) = &object.meta.adoptable_by
+            && let Some(meta) = store.meta(&change.kind, &change.namespace, &change.name)
+            && let Some(release) = &meta.adoptable_by
         {
             let key = (Arc::clone(&change.namespace), Arc::from(&**release));
             self.release(key, Priority::Normal);
@@ -115,7 +115,7 @@ impl Wakeups {
     }
 
     /// Replaces what a policy is woken by.
-    pub fn refer(&self, policy: &Key, references: References) -> Referred {
+    pub fn refer(&self, policy: &Key, references: &References) -> Referred {
         let referred = self.index().set(policy, references);
         for heir in &referred.heirs {
             self.policy((Arc::clone(&policy.0), Arc::clone(heir)), Priority::High);

@@ -110,8 +110,8 @@ impl Context {
     /// may be seen before its deletion. What is missing was so when the writes were planned: one answer does for all.
     async fn ask_for_owner(&self, owner: &Owner<'_>, desired: &Desired, written: &mut Written) -> Result<(), Failure> {
         let Desired { kind, name, .. } = desired;
-        let live = self.store.get(&KindRef::Known(*kind), &owner.key.0, name);
-        let orphaned = live.is_some_and(|live| live.meta.is_orphan());
+        let live = self.store.meta(&KindRef::Known(*kind), &owner.key.0, name);
+        let orphaned = live.is_some_and(|live| live.is_orphan());
         let missing = desired.is_missing() && written.made_before && !written.alive;
         if !orphaned && !missing {
             return Ok(());
@@ -126,8 +126,8 @@ impl Context {
 
     /// What a refusal depends on: what is wanted, and the object as it is (see [`Attempt`]).
     fn attempt(&self, desired: &Desired, namespace: &str, digest: u64) -> Attempt {
-        let live = self.store.get(&KindRef::Known(desired.kind), namespace, &desired.name);
-        Attempt::new(digest, live.as_ref().map(|object| &object.meta))
+        let live = self.store.meta(&KindRef::Known(desired.kind), namespace, &desired.name);
+        Attempt::new(digest, live.as_ref())
     }
 
     fn refused(

@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::api::route_policy::{RoutePolicySpec, RoutePolicyStatus};
 use crate::api::{ReleaseSpec, ReleaseStatus};
 
@@ -89,7 +91,7 @@ pub struct Object<B> {
 }
 
 /// Who sets a Deployment's `spec.replicas`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ReplicasOwner {
     /// Nobody: the server's default.
     #[default]
@@ -105,7 +107,7 @@ pub enum ReplicasOwner {
 }
 
 /// A Deployment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deployment {
     /// `spec.replicas`.
     pub replicas: i32,
@@ -134,7 +136,7 @@ pub struct Deployment {
 }
 
 /// A Service.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
     /// The labels of the pods that it selects.
     pub selector: BTreeMap<Box<str>, Box<str>>,
@@ -143,7 +145,7 @@ pub struct Service {
 }
 
 /// A port of a Service.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServicePort {
     /// `name`; empty when it has none.
     pub name: Box<str>,
@@ -154,7 +156,7 @@ pub struct ServicePort {
 }
 
 /// A `ConfigMap`, of which only the weight annotations are kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WeightConfig {
     /// Annotation `iter8.tools/weight`, as it is written.
     pub weight: Option<Box<str>>,
@@ -165,7 +167,7 @@ pub struct WeightConfig {
 }
 
 /// A stored `VirtualService` or `HTTPRoute`: which Services it names, where.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredRoute {
     /// The rules, in order.
     pub rules: Box<[StoredRule]>,
@@ -176,7 +178,7 @@ pub struct StoredRoute {
 }
 
 /// A rule of a stored route.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredRule {
     /// Whether it takes only the requests that match something (false: the catch-all).
     pub matched: bool,
@@ -187,7 +189,7 @@ pub struct StoredRule {
 }
 
 /// A Service that a stored route names.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredBackend {
     /// Name of the Service: the first label of a host.
     pub service: Box<str>,
@@ -198,7 +200,7 @@ pub struct StoredBackend {
 }
 
 /// What one parent of an `HTTPRoute` reports of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParentReport {
     /// `<kind>/<namespace>/<name>`, of a listener or a named port with `/<sectionName>`.
     pub parent: Box<str>,
@@ -221,7 +223,7 @@ impl ParentReport {
 }
 
 /// `StatefulSet`, `ReplicaSet`, `DaemonSet`: kinds with ready replicas and no readiness condition.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Workload {
     /// `spec.replicas`; a `DaemonSet` has none.
     pub replicas: Option<i32>,
@@ -232,7 +234,7 @@ pub struct Workload {
 }
 
 /// An object of any other kind.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Other {
     /// `spec.replicas`, where the kind has it.
     pub replicas: Option<i32>,
@@ -245,7 +247,7 @@ pub struct Other {
 }
 
 /// What matters of an object's body, by kind.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Body {
     /// A `Deployment`.
     Deployment(Box<Deployment>),
@@ -268,7 +270,7 @@ pub enum Body {
 }
 
 /// `spec` and `status` of one of our own objects as JSON text: small, and parsed only when needed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Raw {
     /// `spec`.
     pub spec: Box<str>,

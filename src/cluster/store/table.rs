@@ -1,26 +1,47 @@
 //! The entries of one kind, and the indexes over all kinds.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use super::{Change, KindState, Seen};
+use super::packed::Packed;
+use super::{Change, KindState};
 use crate::model::kind::{Kind, KindRef};
-use crate::model::observed::{Body, Object, Uid};
+use crate::model::observed::{Body, Meta, Object, Uid};
 
 /// What is kept of one object.
 pub(super) struct Entry {
-    pub(super) object: Arc<Object<Body>>,
+    pub(super) meta: Meta,
+    body: Packed,
     /// Digests of our last apply: (desired, live in the answer).
     pub(super) applied: Option<(u64, u64)>,
     /// The list that last brought it.
     round: u32,
 }
 
+impl Entry {
+    /// Of an object as it was read; `applied` is the digest of what was applied, if this is the answer to an apply.
+    pub(super) fn new(Object { meta, body }: Object<Body>, applied: Option<u64>) -> Box<Self> {
+        Box::new(Self {
+            body: Packed::new(&body),
+            applied: applied.map(|desired| (desired, meta.digest)),
+            meta,
+            round: 0,
+        })
+    }
+
+    pub(super) fn object(&self) -> Object<Body> {
+        Object {
+            meta: self.meta.clone(),
+            body: self.body.unpack(),
+        }
+    }
+}
+
 /// The entries of one kind, by namespace and name.
 pub(super) struct Table {
     pub(super) state: KindState,
-    pub(super) namespaces: HashMap<Arc<str>, HashMap<Arc<str>, Entry>>,
+    pub(super) namespaces: HashMap<Arc<str>, HashMap<Arc<str>, Box<Entry>>>,
     /// Number of the current list.
     pub(super) round: u32,
     /// Number of the watch that fills it.
@@ -40,11 +61,11 @@ impl Default for Table {
 
 impl Table {
     pub(super) fn get(&self, namespace: &str, name: &str) -> Option<&Entry> {
-        self.namespaces.get(namespace)?.get(name)
+        self.namespaces.get(namespace)?.get(name).map(AsRef::as_ref)
     }
 
     pub(super) fn get_mut(&mut self, namespace: &str, name: &str) -> Option<&mut Entry> {
-        self.namespaces.get_mut(namespace)?.get_mut(name)
+        self.namespaces.get_mut(namespace)?.get_mut(name).map(AsMut::as_mut)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -55,70 +76,62 @@ impl Table {
     pub(super) fn put(
         &mut self,
         kind: &KindRef,
-        seen: Seen,
-        applied: Option<(u64, u64)>,
+        (namespace, name): (&str, &str),
+        mut new: Box<Entry>,
         written: bool,
         index: &mut Index,
     ) -> Option<Change> {
         // Our own write is no part of the list that runs: the list may have been made before or after it.
-        let round = if written {
+        new.round = if written {
             self.round.wrapping_sub(1)
         } else {
             self.round
         };
-        let namespace = index.namespace(&seen.namespace);
+        let namespace = index.namespace(namespace);
         let objects = self.namespaces.entry(Arc::clone(&namespace)).or_default();
-        let Some((name, _)) = objects.get_key_value(&*seen.name) else {
-            let name: Arc<str> = seen.name.into();
-            let controller_now = seen.object.meta.controller;
-            index.add(kind, &namespace, &name, &seen.object);
-            let object = Arc::new(seen.object);
-            objects.insert(Arc::clone(&name), Entry { object, applied, round });
-            return Some(Change {
-                kind: kind.clone(),
-                namespace,
-                name,
-                controller_before: None,
-                controller_now,
-                gone: false,
-                spec: true,
-                written,
-            });
-        };
-        let name = Arc::clone(name);
-        let entry = objects.get_mut(&name)?;
-        if !written {
-            entry.round = round;
-        }
-        let (old, new) = (&entry.object.meta, &seen.object.meta);
-        if is_older(new.resource_version, old.resource_version) {
-            return None;
-        }
-        if applied.is_some() {
-            entry.applied = applied;
-        } else if old.uid != new.uid {
-            entry.applied = None;
-        }
-        if *entry.object == seen.object {
-            return None;
-        }
-        let (controller_before, controller_now) = (old.controller, new.controller);
-        let spec = new.generation == 0 || (old.uid, old.generation) != (new.uid, new.generation);
-        if controller_before != controller_now || old.adoptable_by != new.adoptable_by || old.uid != new.uid {
-            index.remove(kind, &namespace, &name, &entry.object);
-            index.add(kind, &namespace, &name, &seen.object);
-        }
-        entry.object = Arc::new(seen.object);
-        Some(Change {
+        let controller_now = new.meta.controller;
+        let change = |name, controller_before, spec| Change {
             kind: kind.clone(),
-            namespace,
+            namespace: Arc::clone(&namespace),
             name,
             controller_before,
             controller_now,
             gone: false,
             spec,
             written,
-        })
+        };
+        let Some((name, _)) = objects.get_key_value(name) else {
+            let name: Arc<str> = name.into();
+            index.add(kind, &namespace, &name, &new.meta);
+            objects.insert(Arc::clone(&name), new);
+            return Some(change(name, None, true));
+        };
+        let name = Arc::clone(name);
+        let entry = objects.get_mut(&name)?;
+        if written {
+            new.round = entry.round;
+        } else {
+            entry.round = new.round;
+        }
+        let old = &entry.meta;
+        if is_older(new.meta.resource_version, old.resource_version) {
+            return None;
+        }
+        if new.applied.is_none() && old.uid == new.meta.uid {
+            new.applied = entry.applied;
+        }
+        if *old == new.meta && entry.body == new.body {
+            entry.applied = new.applied;
+            return None;
+        }
+        let controller_before = old.controller;
+        let spec = new.meta.generation == 0 || (old.uid, old.generation) != (new.meta.uid, new.meta.generation);
+        if controller_before != controller_now || old.adoptable_by != new.meta.adoptable_by || old.uid != new.meta.uid {
+            index.remove(kind, &namespace, &name, old);
+            index.add(kind, &namespace, &name, &new.meta);
+        }
+        *entry = new;
+        Some(change(name, controller_before, spec))
     }
 
     /// Drops an object that was deleted at this resourceVersion, unless a newer one of that name is here.
@@ -132,7 +145,7 @@ impl Table {
     ) -> Option<Change> {
         let objects = self.namespaces.get_mut(namespace)?;
         let entry = objects.get(name)?;
-        if is_older(version, entry.object.meta.resource_version) {
+        if is_older(version, entry.meta.resource_version) {
             return None;
         }
         let (name, entry) = objects.remove_entry(name)?;
@@ -140,7 +153,7 @@ impl Table {
             self.namespaces.remove(namespace);
         }
         let namespace = index.namespace(namespace);
-        index.remove(kind, &namespace, &name, &entry.object);
+        index.remove(kind, &namespace, &name, &entry.meta);
         Some(gone(kind, namespace, name, &entry))
     }
 
@@ -149,9 +162,9 @@ impl Table {
         let round = self.round;
         let mut changes = Vec::new();
         self.namespaces.retain(|namespace, objects| {
-            let stale = |entry: &Entry| entry.round != round && entry.object.meta.resource_version <= version;
+            let stale = |entry: &Entry| entry.round != round && entry.meta.resource_version <= version;
             for (name, entry) in objects.extract_if(|_, entry| stale(entry)) {
-                index.remove(kind, namespace, &name, &entry.object);
+                index.remove(kind, namespace, &name, &entry.meta);
                 changes.push(gone(kind, Arc::clone(namespace), name, &entry));
             }
             objects.shrink_to_fit();
@@ -164,11 +177,11 @@ impl Table {
         let (namespace, objects) = self.namespaces.get_key_value(namespace)?;
         let (namespace, name) = (Arc::clone(namespace), Arc::clone(objects.get_key_value(name)?.0));
         let entry = self.namespaces.get_mut(&namespace)?.get_mut(&name)?;
-        if entry.object.meta.uid != uid || entry.object.meta.deleting {
+        if entry.meta.uid != uid || entry.meta.deleting {
             return None;
         }
-        Arc::make_mut(&mut entry.object).meta.deleting = true;
-        let controller = entry.object.meta.controller;
+        entry.meta.deleting = true;
+        let controller = entry.meta.controller;
         Some(Change {
             kind: kind.clone(),
             namespace,
@@ -185,7 +198,7 @@ impl Table {
     pub(super) fn forget(self, kind: &KindRef, index: &mut Index) {
         for (namespace, objects) in self.namespaces {
             for (name, entry) in objects {
-                index.remove(kind, &namespace, &name, &entry.object);
+                index.remove(kind, &namespace, &name, &entry.meta);
             }
         }
     }
@@ -201,7 +214,7 @@ fn gone(kind: &KindRef, namespace: Arc<str>, name: Arc<str>, entry: &Entry) -> C
         kind: kind.clone(),
         namespace,
         name,
-        controller_before: entry.object.meta.controller,
+        controller_before: entry.meta.controller,
         controller_now: None,
         gone: true,
         spec: true,
@@ -209,88 +222,88 @@ fn gone(kind: &KindRef, namespace: Arc<str>, name: Arc<str>, entry: &Entry) -> C
     }
 }
 
-/// Children by the uid of their controller, orphans by the name of the Release that may adopt them, our own kinds by uid,
-/// and one copy of each namespace's name.
+/// Who belongs to whom, by namespace; holds the one copy of each namespace's name.
 #[derive(Default)]
 pub(super) struct Index {
-    namespaces: HashSet<Arc<str>>,
-    children: HashMap<Uid, Vec<Place>>,
-    orphans: HashMap<Box<str>, Vec<Place>>,
-    owners: HashMap<Uid, Place>,
+    namespaces: HashMap<Arc<str>, Relations>,
 }
 
-#[derive(Clone, PartialEq, Eq)]
-struct Place {
-    kind: Kind,
-    namespace: Arc<str>,
-    name: Arc<str>,
+/// Children by the uid of their controller, orphans by the name of the Release that may adopt them, our own kinds by uid.
+#[derive(Default)]
+struct Relations {
+    children: HashMap<Uid, Vec<Named>>,
+    orphans: HashMap<Box<str>, Vec<Named>>,
+    owners: HashMap<Uid, Named>,
 }
+
+type Named = (Kind, Arc<str>);
 
 impl Index {
-    pub(super) fn children(&self, namespace: &str, controller: Uid) -> Vec<(Kind, Arc<str>)> {
-        within(namespace, self.children.get(&controller))
+    pub(super) fn children(&self, namespace: &str, controller: Uid) -> Vec<Named> {
+        let relations = self.namespaces.get(namespace);
+        let children = relations.and_then(|relations| relations.children.get(&controller));
+        children.cloned().unwrap_or_default()
     }
 
-    pub(super) fn orphans(&self, namespace: &str, release: &str) -> Vec<(Kind, Arc<str>)> {
-        within(namespace, self.orphans.get(release))
+    pub(super) fn orphans(&self, namespace: &str, release: &str) -> Vec<Named> {
+        let relations = self.namespaces.get(namespace);
+        let orphans = relations.and_then(|relations| relations.orphans.get(release));
+        orphans.cloned().unwrap_or_default()
     }
 
-    pub(super) fn owner(&self, uid: Uid) -> Option<(Kind, Arc<str>, Arc<str>)> {
-        let place = self.owners.get(&uid)?;
-        Some((place.kind, Arc::clone(&place.namespace), Arc::clone(&place.name)))
+    pub(super) fn owner(&self, namespace: &str, uid: Uid) -> Option<Named> {
+        self.namespaces.get(namespace)?.owners.get(&uid).cloned()
     }
 
     /// The one copy of a namespace's name. Kept for good: there are few.
     fn namespace(&mut self, namespace: &str) -> Arc<str> {
-        if let Some(known) = self.namespaces.get(namespace) {
+        if let Some((known, _)) = self.namespaces.get_key_value(namespace) {
             return Arc::clone(known);
         }
         let new: Arc<str> = namespace.into();
-        self.namespaces.insert(Arc::clone(&new));
+        self.namespaces.insert(Arc::clone(&new), Relations::default());
         new
     }
 
-    fn add(&mut self, kind: &KindRef, namespace: &Arc<str>, name: &Arc<str>, object: &Object<Body>) {
-        let &KindRef::Known(kind) = kind else { return };
-        let place = Place {
-            kind,
-            namespace: Arc::clone(namespace),
-            name: Arc::clone(name),
+    fn add(&mut self, kind: &KindRef, namespace: &Arc<str>, name: &Arc<str>, meta: &Meta) {
+        let (&KindRef::Known(kind), Some(relations)) = (kind, self.namespaces.get_mut(namespace)) else {
+            return;
         };
+        let named = (kind, Arc::clone(name));
         if matches!(kind, Kind::Release | Kind::RoutePolicy) {
-            self.owners.insert(object.meta.uid, place.clone());
+            relations.owners.insert(meta.uid, named.clone());
         }
-        if let Some(controller) = object.meta.controller {
-            self.children.entry(controller).or_default().push(place);
-        } else if let Some(release) = &object.meta.adoptable_by {
-            self.orphans.entry(release.clone()).or_default().push(place);
+        if let Some(controller) = meta.controller {
+            put_in(relations.children.entry(controller).or_default(), named);
+        } else if let Some(release) = &meta.adoptable_by {
+            put_in(relations.orphans.entry(release.clone()).or_default(), named);
         }
     }
 
-    fn remove(&mut self, kind: &KindRef, namespace: &Arc<str>, name: &Arc<str>, object: &Object<Body>) {
-        let &KindRef::Known(kind) = kind else { return };
-        self.owners.remove(&object.meta.uid);
-        let is_it = |place: &Place| place.kind == kind && place.namespace == *namespace && place.name == *name;
-        if let Some(controller) = object.meta.controller {
-            take_out(&mut self.children, &controller, is_it);
-        } else if let Some(release) = &object.meta.adoptable_by {
-            take_out(&mut self.orphans, release, is_it);
+    fn remove(&mut self, kind: &KindRef, namespace: &Arc<str>, name: &Arc<str>, meta: &Meta) {
+        let (&KindRef::Known(kind), Some(relations)) = (kind, self.namespaces.get_mut(namespace)) else {
+            return;
+        };
+        relations.owners.remove(&meta.uid);
+        let is_it = |named: &Named| *named == (kind, Arc::clone(name));
+        if let Some(controller) = meta.controller {
+            take_out(&mut relations.children, &controller, is_it);
+        } else if let Some(release) = &meta.adoptable_by {
+            take_out(&mut relations.orphans, release, is_it);
         }
     }
 }
 
-fn within(namespace: &str, places: Option<&Vec<Place>>) -> Vec<(Kind, Arc<str>)> {
-    let places = places.into_iter().flatten();
-    places
-        .filter(|place| &*place.namespace == namespace)
-        .map(|place| (place.kind, Arc::clone(&place.name)))
-        .collect()
+/// There are many such lists, and they are short.
+fn put_in(list: &mut Vec<Named>, named: Named) {
+    list.reserve_exact(1);
+    list.push(named);
 }
 
-fn take_out<K: Eq + Hash>(index: &mut HashMap<K, Vec<Place>>, key: &K, is_it: impl Fn(&Place) -> bool) {
-    if let Some(places) = index.get_mut(key) {
-        places.retain(|place| !is_it(place));
-        if places.is_empty() {
+fn take_out<K: Eq + Hash>(index: &mut HashMap<K, Vec<Named>>, key: &K, is_it: impl Fn(&Named) -> bool) {
+    if let Some(list) = index.get_mut(key) {
+        list.retain(|named| !is_it(named));
+        if list.is_empty() {
             index.remove(key);
         }
     }

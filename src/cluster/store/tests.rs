@@ -183,11 +183,11 @@ fn our_own_kinds_are_found_by_uid() {
     let kind = KindRef::Known(Kind::Release);
     let session = f.store.open(&kind);
     f.store.put(&kind, session, seen("r", 1, 10));
-    assert_eq!(f.store.owner(Uid(1)), Some((Kind::Release, "shop".into(), "r".into())));
+    assert_eq!(f.store.owner("shop", Uid(1)), Some((Kind::Release, "r".into())));
     f.store.put(&kind, session, seen("r", 2, 20)); // deleted and made anew
-    assert_eq!(f.store.owner(Uid(1)), None);
+    assert_eq!(f.store.owner("shop", Uid(1)), None);
     f.store.remove(&kind, session, &seen("r", 2, 21));
-    assert_eq!(f.store.owner(Uid(2)), None);
+    assert_eq!(f.store.owner("shop", Uid(2)), None);
 }
 
 #[test]
@@ -272,10 +272,6 @@ fn objects_are_listed_and_counted() {
     let f = Fixture::new();
     f.put(seen("a", 1, 10));
     f.put(seen("b", 2, 11));
-    assert_eq!(
-        (f.store.list(&KIND, "shop").len(), f.store.list(&KIND, "other").len()),
-        (2, 0)
-    );
     assert_eq!(f.store.names(&KIND).len(), 2);
     assert_eq!(f.store.len_by_kind(), [(KIND, 2)]);
 }
@@ -290,11 +286,11 @@ fn what_belongs_to_an_object_that_is_being_deleted_is_going_too() {
         controller: Some(Uid(uid)),
         ..Meta::default()
     };
-    assert!(!f.store.is_going(&child(7)));
+    assert!(!f.store.is_going("shop", &child(7)));
     f.store.mark_deleting(Kind::RoutePolicy, "shop", "web", Uid(7));
-    assert!(f.store.is_going(&child(7)));
+    assert!(f.store.is_going("shop", &child(7)));
     assert!(
-        !f.store.is_going(&child(8)),
+        !f.store.is_going("shop", &child(8)),
         "of an owner that we do not watch nothing is known"
     );
 }
