@@ -1,7 +1,7 @@
 //! The API server's audit log: what the operator asked for.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -103,13 +103,14 @@ impl AuditLog {
 
     /// The place behind everything that has been answered so far.
     pub fn mark(&self) -> Mark {
-        self.catch_up(Mark(File::open(&self.path).unwrap().metadata().unwrap().len()))
-            .1
+        let mark = Mark(File::open(&self.path).unwrap().metadata().unwrap().len());
+        self.catch_up(mark, |_| false).1
     }
 
     /// The operators' requests that were answered since then: those about a namespace, or all.
     pub fn since(&self, mark: Mark, namespace: Option<&str>) -> Vec<Request> {
-        let mut requests = self.catch_up(mark).0;
+        let operators = user("");
+        let mut requests = self.catch_up(mark, |line| line.contains(&operators)).0;
         requests.retain(|request| request.is_operators() && namespace.is_none_or(|one| request.namespace == one));
         requests
     }
@@ -122,14 +123,14 @@ impl AuditLog {
     }
 
     /// Reads from the mark to a request that is sent now: the log is written a little after the answers.
-    fn catch_up(&self, mark: Mark) -> (Vec<Request>, Mark) {
+    fn catch_up(&self, mark: Mark, wanted: impl Fn(&str) -> bool) -> (Vec<Request>, Mark) {
         static MARKERS: AtomicU64 = AtomicU64::new(0);
         let marker = format!("audit-{}-{}", process::id(), MARKERS.fetch_add(1, Ordering::Relaxed));
         assert!(self.api.find(Some("default"), "configmap", &marker).is_none());
         let mut requests = Vec::new();
         let mut place = mark;
         wait_until("the audit log has caught up", SOON, || {
-            for (request, end) in self.read(place, |_| true) {
+            for (request, end) in self.read(place, |line| line.contains(&marker) || wanted(line)) {
                 place = end;
                 if request.name == marker {
                     return Ok(());
@@ -142,22 +143,21 @@ impl AuditLog {
     }
 
     /// The requests in whole lines from the mark on that may be wanted, each with the place behind it. A mark may be within
-    /// a line that was being written: that one was answered before.
+    /// a line that was being written: that one was answered before. The log may be long: a line is held at a time.
     fn read(&self, Mark(start): Mark, wanted: impl Fn(&str) -> bool) -> Vec<(Request, Mark)> {
-        let mut file = File::open(&self.path).unwrap();
         let mut end = start.saturating_sub(1);
+        let mut file = BufReader::new(File::open(&self.path).unwrap());
         file.seek(SeekFrom::Start(end)).unwrap();
-        let mut text = Vec::new();
-        file.read_to_end(&mut text).unwrap();
-        text.split_inclusive(|byte| *byte == b'\n')
-            .filter(|line| line.ends_with(b"\n"))
-            .enumerate()
-            .filter_map(|(index, line)| {
-                end += line.len() as u64;
-                let line = String::from_utf8_lossy(line);
-                let whole = index > 0 || start == 0;
-                (whole && wanted(&line)).then(|| (Request::read(&line), Mark(end)))
-            })
-            .collect()
+        let (mut found, mut line, mut whole) = (Vec::new(), Vec::new(), start == 0);
+        while file.read_until(b'\n', &mut line).unwrap() > 0 && line.ends_with(b"\n") {
+            end += line.len() as u64;
+            let text = String::from_utf8_lossy(&line);
+            if whole && wanted(&text) {
+                found.push((Request::read(&text), Mark(end)));
+            }
+            whole = true;
+            line.clear();
+        }
+        found
     }
 }

@@ -6,23 +6,28 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::support::cluster::Cluster;
+use super::figures::Memory;
+use super::support::operator::{spawn, tied_to_this_process};
 
-/// A running process; killed when dropped. To be started by the main thread: the kernel kills it when that ends.
+/// A running process; killed when dropped, and by the kernel with this one.
 pub struct Process {
     child: Child,
 }
 
 impl Process {
-    /// Starts a program as the operator's ServiceAccount.
-    pub fn start(cluster: &Cluster, program: &Path, arguments: &[&str], log: &str) -> Self {
-        let log = cluster.folder.join(log);
+    /// Starts a program; what it prints is appended to a file.
+    pub fn start(program: &Path, arguments: &[&str], kubeconfig: &Path, log: &Path) -> Self {
         let log = File::options().create(true).append(true).open(log).unwrap();
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--"]).arg(program).args(arguments);
-        command.env("KUBECONFIG", &cluster.operator_kubeconfig);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        let child = command.spawn().expect("setpriv is part of util-linux");
+        let mut command = tied_to_this_process(program.to_str().unwrap());
+        command
+            .args(arguments)
+            .env("KUBECONFIG", kubeconfig)
+            .env("NO_COLOR", "1");
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
+        let child = spawn(command).expect("setpriv is part of util-linux");
         Self { child }
     }
 
@@ -35,14 +40,17 @@ impl Process {
         asked.elapsed()
     }
 
-    /// Resident memory and its peak, KiB.
-    pub fn memory(&self) -> (u64, u64) {
+    /// Resident memory and its peak.
+    pub fn memory(&self) -> Memory {
         let status = self.proc("status");
-        let field = |name: &str| {
+        let field = |name: &str| -> u64 {
             let line = status.lines().find(|line| line.starts_with(name)).unwrap();
             line.split_whitespace().nth(1).unwrap().parse().unwrap()
         };
-        (field("VmRSS:"), field("VmHWM:"))
+        Memory {
+            rss_kib: field("VmRSS:"),
+            peak_kib: field("VmHWM:"),
+        }
     }
 
     /// Processor time used so far, ms, to 10 ms.

@@ -1,0 +1,268 @@
+//! One size, from the first Release to the restart.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Instant;
+
+use super::apps::BURST;
+use super::churn::churn;
+use super::figures::{Changes, ChurnOfBoth, Create, Idle, Latencies, Latency, Restart, Size};
+use super::options::Options;
+use super::process::Process;
+use super::progress::{Phase, Progress};
+use super::requests::Requests;
+use super::side::{Side, What};
+use super::support::api::RUNTIME;
+use super::support::audit::Mark;
+use super::support::cluster::{self, Cluster, SERVICE_ACCOUNT};
+use super::support::operator::BINARY;
+
+/// Applications of the probe.
+const PROBED: usize = 100;
+
+/// The operator and the probe, each with its side.
+struct Run<'a> {
+    cluster: &'a Cluster,
+    options: &'a Options,
+    operator: Process,
+    prober: Option<Process>,
+    /// What the probe connects with.
+    prober_kubeconfig: &'a Path,
+    ours: Side,
+    probes: Side,
+}
+
+/// Changes of one kind, round by round.
+#[derive(Default)]
+struct Rounds {
+    operator: [Vec<Vec<f64>>; 2],
+    probe: [Vec<Vec<f64>>; 2],
+    changes: u64,
+    cpu_ms: u64,
+    requests: Requests,
+}
+
+/// Measures with this many Releases.
+pub fn size(
+    cluster: &Cluster,
+    prober_kubeconfig: &Path,
+    size: usize,
+    options: &Options,
+    progress: &mut Progress,
+) -> Size {
+    let mut run = Run::start(cluster, prober_kubeconfig, size, options);
+    let create = progress.phase(Phase::Creation, size, options, || run.create());
+    progress.phase(Phase::ProbeObjects, size, options, || run.start_probe());
+    let (mut readiness, mut weight) = (Rounds::default(), Rounds::default());
+    for round in 0..options.rounds {
+        progress.phase(Phase::Round(round), size, options, || {
+            run.round(round, What::Readiness, &mut readiness);
+            run.round(round, What::Weight, &mut weight);
+        });
+        progress.say(&format!("  readiness: {}", readiness.last()));
+        progress.say(&format!("  weight: {}", weight.last()));
+    }
+    let (memory, probe_memory) = (run.operator.memory(), run.prober().memory());
+    Size {
+        n: size as u64,
+        create,
+        readiness: readiness.figures(),
+        weight: weight.figures(),
+        memory,
+        probe_memory,
+        churn: progress.phase(Phase::Churn, size, options, || run.churn()),
+        idle: progress.phase(Phase::Idle, size, options, || run.idle()),
+        restart: progress.phase(Phase::Restart, size, options, || run.restart()),
+    }
+}
+
+impl<'a> Run<'a> {
+    fn start(cluster: &'a Cluster, prober_kubeconfig: &'a Path, size: usize, options: &'a Options) -> Self {
+        let make = |name: &str, apps| {
+            let namespace = format!("{name}-{size}");
+            RUNTIME.block_on(Side::new(&cluster.api.client, &namespace, apps, options.pause))
+        };
+        let (ours, probes) = (make("bench", size), make("probe", PROBED));
+        let operator = start_operator(cluster, &ours.namespace);
+        operator.calm();
+        Self {
+            cluster,
+            options,
+            operator,
+            prober: None,
+            prober_kubeconfig,
+            ours,
+            probes,
+        }
+    }
+
+    fn mark(&self) -> Mark {
+        self.cluster.audit.as_ref().unwrap().mark()
+    }
+
+    /// What the operator has asked for since then.
+    fn requests(&self, since: Mark) -> Requests {
+        let requests = self.cluster.audit.as_ref().unwrap().since(since, None);
+        Requests::of(&cluster::user(SERVICE_ACCOUNT.1), &requests)
+    }
+
+    fn prober(&self) -> &Process {
+        self.prober.as_ref().unwrap()
+    }
+
+    fn create(&mut self) -> Create {
+        let (mark, cpu) = (self.mark(), self.operator.cpu());
+        let created = RUNTIME.block_on(self.ours.create_releases(self.options.quiet));
+        thread::sleep(self.options.pause);
+        self.operator.calm();
+        Create {
+            seconds: created.routes.as_secs_f64(),
+            releases_seconds: created.releases.as_secs_f64(),
+            status_backlog: created.backlog as u64,
+            cpu_ms: self.operator.cpu() - cpu,
+            memory: self.operator.memory(),
+            requests: self.requests(mark),
+        }
+    }
+
+    fn start_probe(&mut self) {
+        let namespace = &self.probes.namespace;
+        let templates = RUNTIME.block_on(self.ours.templates(namespace));
+        let file = self.cluster.folder.join(format!("{namespace}.json"));
+        fs::write(&file, templates.to_string()).unwrap();
+        self.prober = Some(Process::start(
+            &env::current_exe().unwrap(),
+            &["probe", namespace, file.to_str().unwrap()],
+            self.prober_kubeconfig,
+            &log(self.cluster, namespace),
+        ));
+        RUNTIME.block_on(self.probes.copy_from(&self.ours.namespace));
+        for side in [&mut self.ours, &mut self.probes] {
+            RUNTIME.block_on(side.bursts(What::Readiness, 2)); // connections are made here
+        }
+    }
+
+    /// Changes of one kind on both sides; neither is always the first.
+    fn round(&mut self, round: usize, what: What, rounds: &mut Rounds) {
+        let alone = match what {
+            What::Readiness => self.options.readiness_alone,
+            What::Weight => self.options.weight_alone,
+        };
+        let bursts = self.options.bursts;
+        let act = |side: &mut Side| {
+            RUNTIME.block_on(async { [side.alone(what, alone).await, side.bursts(what, bursts).await] })
+        };
+        let probe_first = round % 2 == 1;
+        let probed = probe_first.then(|| act(&mut self.probes));
+        let (mark, cpu) = (self.mark(), self.operator.cpu());
+        let operated = act(&mut self.ours);
+        rounds.cpu_ms += self.operator.cpu() - cpu;
+        rounds.requests.add(self.requests(mark));
+        rounds.changes += (alone + bursts * BURST) as u64;
+        let probed = probed.unwrap_or_else(|| act(&mut self.probes));
+        for (all, one) in [(&mut rounds.operator, operated), (&mut rounds.probe, probed)] {
+            all.iter_mut().zip(one).for_each(|(all, one)| all.push(one));
+        }
+    }
+
+    fn churn(&mut self) -> ChurnOfBoth {
+        let [long, short] = self.options.churn;
+        let probe = RUNTIME.block_on(churn(&mut self.probes, short));
+        let (mark, cpu) = (self.mark(), self.operator.cpu());
+        let operator = RUNTIME.block_on(churn(&mut self.ours, long));
+        thread::sleep(self.options.pause);
+        self.operator.calm();
+        ChurnOfBoth {
+            operator,
+            probe,
+            cpu_ms: self.operator.cpu() - cpu,
+            memory: self.operator.memory(),
+            requests: self.requests(mark),
+        }
+    }
+
+    fn idle(&mut self) -> Idle {
+        let idle = self.options.idle(self.ours.len());
+        let (mark, cpu) = (self.mark(), self.operator.cpu());
+        thread::sleep(idle);
+        let (cpu_ms, requests) = (self.operator.cpu() - cpu, self.requests(mark));
+        let memory = self.operator.memory();
+        let first = [&mut self.ours, &mut self.probes].map(|side| {
+            let index = side.take(1);
+            RUNTIME.block_on(side.change(index, What::Readiness).latency())
+        });
+        Idle {
+            seconds: idle.as_secs(),
+            cpu_ms,
+            memory,
+            requests,
+            first_change_ms: first,
+        }
+    }
+
+    fn restart(&mut self) -> Restart {
+        thread::sleep(self.options.pause);
+        self.operator.calm();
+        self.ours.routes.take_seen();
+        let mark = self.mark();
+        let stopped = self.operator.stop();
+        let started = Instant::now();
+        self.operator = start_operator(self.cluster, &self.ours.namespace);
+        let quiet = self.operator.calm().duration_since(started);
+        let seen = self.ours.routes.take_seen();
+        Restart {
+            stop_ms: stopped.as_secs_f64() * 1000.0,
+            quiet_seconds: quiet.as_secs_f64(),
+            cpu_ms: self.operator.cpu(),
+            memory: self.operator.memory(),
+            requests: self.requests(mark),
+            routes_changed: seen.changed,
+            routes_lost: seen.lost,
+        }
+    }
+}
+
+impl Rounds {
+    /// The last round in a line.
+    fn last(&self) -> String {
+        let middle = |rounds: &[Vec<f64>]| Latency::of(&rounds[rounds.len() - 1..]).p50_ms;
+        let [of_operator, of_probe] =
+            [&self.operator, &self.probe].map(|[alone, burst]| (middle(alone), middle(burst)));
+        format!(
+            "p50 of the operator {:.1} ms alone, {:.0} at once; of the probe {:.1}, {:.0}",
+            of_operator.0, of_operator.1, of_probe.0, of_probe.1
+        )
+    }
+
+    fn figures(self) -> Changes {
+        let latencies = |[alone, burst]: [Vec<Vec<f64>>; 2]| Latencies {
+            alone: Latency::of(&alone),
+            burst: Latency::of(&burst),
+        };
+        Changes {
+            operator: latencies(self.operator),
+            probe: latencies(self.probe),
+            count: self.changes,
+            cpu_ms: self.cpu_ms,
+            requests: self.requests,
+        }
+    }
+}
+
+/// Starts the operator for a namespace.
+fn start_operator(cluster: &Cluster, namespace: &str) -> Process {
+    let arguments = ["run", "--namespace", namespace];
+    Process::start(
+        Path::new(BINARY),
+        &arguments,
+        &cluster.operator_kubeconfig,
+        &log(cluster, namespace),
+    )
+}
+
+/// Where a process that works in a namespace prints.
+fn log(cluster: &Cluster, namespace: &str) -> PathBuf {
+    cluster.folder.join(format!("{namespace}.log"))
+}
