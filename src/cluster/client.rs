@@ -19,6 +19,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// vanished is missed after 45 s, and not when the watches' own time is over.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// Bytes of an answer that may be on their way before they are read: a list of everything comes as fast as it is read.
+const STREAM_WINDOW: u32 = 256 * 1024;
+
 /// What asks the API server. Each is one HTTP/2 connection, which stays open: the first write after a quiet night does not
 /// wait for a new one.
 pub struct Clients {
@@ -73,7 +76,8 @@ pub fn with(mut config: Config) -> anyhow::Result<Client> {
     let client = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_idle_timeout(None)
-        .http2_adaptive_window(true)
+        .http2_initial_stream_window_size(STREAM_WINDOW)
+        .http2_initial_connection_window_size(8 * STREAM_WINDOW)
         .http2_keep_alive_interval(KEEP_ALIVE)
         .http2_keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
         .http2_keep_alive_while_idle(true)

@@ -179,6 +179,7 @@ impl Sender {
         if self.forgot.elapsed() > FORGET_EVERY {
             self.forgot = Instant::now();
             self.sent.retain(|_, sent| sent.last.elapsed() < SERIES);
+            self.sent.shrink_to_fit();
         }
     }
 }

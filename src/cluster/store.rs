@@ -158,6 +158,16 @@ impl Store {
             .map_or(KindState::Syncing, |table| table.state.clone())
     }
 
+    /// Whether the first lists of all kinds that are always watched are in, or have failed: nothing is written from half a
+    /// picture.
+    pub fn all_known(&self) -> bool {
+        let inner = self.read();
+        Kind::ALL.into_iter().all(|kind| {
+            let table = inner.tables.get(&KindRef::Known(kind));
+            table.is_some_and(|table| table.state != KindState::Syncing)
+        })
+    }
+
     /// Number of objects by kind, in the order of kinds.
     pub fn len_by_kind(&self) -> Vec<(KindRef, usize)> {
         let inner = self.read();

@@ -16,6 +16,9 @@ use crate::cluster::Calm;
 /// A key of low priority that has waited for so long is of normal priority.
 pub const PATIENCE: Duration = Duration::from_secs(1);
 
+/// Room for so many keys is kept when none waits.
+const FEW: usize = 256;
+
 /// What comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Priority {
@@ -262,6 +265,12 @@ impl<K: Clone + Eq + Hash> State<K> {
 
     fn done(&mut self, key: &K) {
         self.running.remove(key);
+        if self.queued.is_empty() && self.queued.capacity() > FEW {
+            self.queued.shrink_to(FEW);
+        }
+        if self.deadlines.is_empty() && self.deadlines.capacity() > FEW {
+            self.deadlines.shrink_to(FEW);
+        }
         if let Some((priority, moment)) = self.queued.get(key) {
             self.lanes.of(*priority).insert(*moment, key.clone());
         }

@@ -28,13 +28,16 @@ fn kinds(release: &Release) -> Vec<Kind> {
 
 /// Brings one Release a step nearer to what it should be.
 pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
+    if !context.store.all_known() {
+        return Outcome::Done(None);
+    }
     let lost = context.wakeups.take_lost(Kind::Release, &key);
     let Some(object) = context.store.get(&KindRef::Known(Kind::Release), &key.0, &key.1) else {
         context.rejections.forget(&key);
         context.wakeups.forget(&key);
         return Outcome::Done(None);
     };
-    if object.meta.deleting || !context.all_known() {
+    if object.meta.deleting {
         return Outcome::Done(None);
     }
     let subject = Subject {
@@ -329,13 +332,6 @@ pub fn rejection(errors: &[FieldError]) -> Failure {
 }
 
 impl Context {
-    /// Whether the first lists of all kinds are in, or have failed: nothing is written from half a picture.
-    pub fn all_known(&self) -> bool {
-        Kind::ALL
-            .into_iter()
-            .all(|kind| self.store.synced(&KindRef::Known(kind)) != KindState::Syncing)
-    }
-
     /// Why these kinds cannot be worked with.
     pub fn unusable(&self, kinds: &[Kind]) -> Option<Failure> {
         kinds.iter().find_map(|kind| self.kind_failure(&KindRef::Known(*kind)))

@@ -23,13 +23,16 @@ use crate::plan::{Failure, conditions, policy as planner, routes};
 
 /// Brings one `RoutePolicy`'s route to what it should be. With high priority it leaves telling of it to a run of low priority.
 pub async fn reconcile(context: Arc<Context>, key: Key, priority: Priority) -> Outcome {
+    if !context.store.all_known() {
+        return Outcome::Done(None);
+    }
     let lost = context.wakeups.take_lost(Kind::RoutePolicy, &key);
     let Some(object) = context.store.get(&KindRef::Known(Kind::RoutePolicy), &key.0, &key.1) else {
         context.rejections.forget(&key);
         context.refer(&key, &References::default());
         return Outcome::Done(None);
     };
-    if context.store.is_going(&key.0, &object.meta) || !context.all_known() {
+    if context.store.is_going(&key.0, &object.meta) {
         return Outcome::Done(None);
     }
     let subject = Subject {

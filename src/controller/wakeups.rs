@@ -40,6 +40,9 @@ impl Wakeups {
 
     /// Puts everything into the queue that depends on the changed object.
     pub fn on_change(&self, store: &Store, change: &Change) {
+        if !store.all_known() {
+            return; // everything is looked at once it is
+        }
         let key = (Arc::clone(&change.namespace), Arc::clone(&change.name));
         match &change.kind {
             // A change of anything but the spec is most often its own status.
@@ -106,6 +109,9 @@ impl Wakeups {
 
     /// Puts everything into the queue: a kind became known, or is no more.
     pub fn wake_all(&self, store: &Store) {
+        if !store.all_known() {
+            return;
+        }
         for key in store.names(&KindRef::Known(Kind::RoutePolicy)) {
             self.policy(key, Priority::High);
         }
