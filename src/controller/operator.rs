@@ -56,7 +56,7 @@ impl Operator {
             async move {
                 match kind {
                     Kind::RoutePolicy => route_policy::reconcile(context, key, priority).await,
-                    _ => release::reconcile(context, key).await,
+                    _ => release::reconcile(context, key, priority).await,
                 }
             }
         });

@@ -13,8 +13,11 @@ use tokio::time::Instant;
 
 use crate::cluster::Calm;
 
-/// A key of low priority that has waited for so long is of normal priority.
+/// A key of low priority that has waited for so long may run though it is not calm.
 pub const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How many keys of low priority may run at once while it is not calm: what else is asked of the API server hardly notices.
+const TRICKLE: usize = 2;
 
 /// Room for so many keys is kept when none waits.
 const FEW: usize = 256;
@@ -149,6 +152,12 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         self.shared.changed.notify_one();
     }
 
+    /// Whether a key waits to run now, or runs.
+    pub fn has(&self, key: &K) -> bool {
+        let state = self.lock();
+        state.queued.contains_key(key) || state.running.contains_key(key)
+    }
+
     /// Number of keys that wait to run now.
     pub fn len(&self) -> usize {
         self.lock().queued.len()
@@ -239,13 +248,30 @@ impl<K: Clone + Eq + Hash> State<K> {
             return None;
         }
         let [low, normal] = [&self.lanes.low, &self.lanes.normal].map(|lane| lane.keys().next());
-        let patient = low.is_some_and(|(since, _)| *since + PATIENCE > now);
+        let low = low.filter(|_| self.may_tell(now));
         match (normal, low) {
-            (Some(normal), Some(low)) if !patient && low < normal => Some(Priority::Low),
+            (Some(normal), Some(low)) if low.0 + PATIENCE <= now && low < normal => Some(Priority::Low),
             (Some(_), _) => Some(Priority::Normal),
-            (None, Some(_)) if !patient || self.calm.from().is_none_or(|from| from <= now) => Some(Priority::Low),
-            (None, _) => None,
+            (None, Some(_)) => Some(Priority::Low),
+            (None, None) => None,
         }
+    }
+
+    /// Whether a key of low priority may run.
+    fn may_tell(&self, now: Instant) -> bool {
+        self.tells_at().is_some_and(|at| at <= now)
+    }
+
+    /// When a key of low priority may run, if nothing changes.
+    fn tells_at(&self) -> Option<Instant> {
+        let (since, _) = *self.lanes.low.keys().next()?;
+        let calm = self.calm.from().unwrap_or(since);
+        let low = self.running.values().filter(|priority| **priority == Priority::Low);
+        Some(if low.count() < TRICKLE {
+            calm.min(since + PATIENCE)
+        } else {
+            calm
+        })
     }
 
     /// Whether one more key of high priority may run, and one more of another.
@@ -258,8 +284,7 @@ impl<K: Clone + Eq + Hash> State<K> {
     /// When a key may run that may not now, if nothing changes.
     fn until(&self) -> Option<Instant> {
         let later = self.later.keys().next().map(|(at, _)| *at);
-        let low = self.lanes.low.keys().next().filter(|_| self.room().1);
-        let low = low.map(|&(since, _)| self.calm.from().map_or(since, |calm| calm.min(since + PATIENCE)));
+        let low = self.tells_at().filter(|_| self.room().1);
         later.into_iter().chain(low).min()
     }
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::owner::Owner;
+use super::queue::Priority;
+use super::wakeups::POLICY_FIRST;
 use super::writes::{Written, is_outdated, transient};
 use super::{Context, Key, Outcome, timer};
 use crate::api::ReleaseStatus;
@@ -26,9 +28,15 @@ fn kinds(release: &Release) -> Vec<Kind> {
     kinds
 }
 
-/// Brings one Release a step nearer to what it should be.
-pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
+/// Brings one Release a step nearer to what it should be. With low priority it lets its policy tell first, once: so it tells
+/// of both in one go.
+pub async fn reconcile(context: Arc<Context>, key: Key, priority: Priority) -> Outcome {
     if !context.store.all_known() {
+        return Outcome::Done(None);
+    }
+    let queue = &context.wakeups.queue;
+    if priority == Priority::Low && queue.has(&(Kind::RoutePolicy, key.clone())) {
+        queue.add_after((Kind::Release, key), Priority::Normal, POLICY_FIRST);
         return Outcome::Done(None);
     }
     let lost = context.wakeups.take_lost(Kind::Release, &key);

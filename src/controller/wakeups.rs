@@ -12,7 +12,7 @@ use crate::model::kind::{Kind, KindRef};
 /// How long a Release waits after a change of what it is made of. What a route needs is done by its RoutePolicy, at once:
 /// the Release only reports it, or goes on with a promotion. By then the policy has told of it, and the Release tells of
 /// both in one go.
-const POLICY_FIRST: Duration = Duration::from_millis(150);
+pub const POLICY_FIRST: Duration = Duration::from_millis(150);
 
 /// The queue, and who is put into it by what.
 pub struct Wakeups {

@@ -269,6 +269,18 @@ async fn what_is_low_waits_no_longer_than_its_patience_when_it_is_never_calm() {
     queue.done(&"tell");
     for key in ["tell", "make"] {
         assert_eq!(next(&queue).await, Some(key)); // it is its turn
+        assert!(queue.has(&key));
+        queue.done(&key);
+        assert!(!queue.has(&key));
     }
+    for key in ["a", "b", "c"] {
+        queue.add(key, Low);
+    }
+    sleep(PATIENCE).await;
+    for key in ["a", "b"] {
+        assert_eq!(next(&queue).await, Some(key));
+    }
+    assert_eq!(next(&queue).await, None); // no more at once
     disturber.abort();
+    assert_eq!(queue.next().await, Some(("c", Low))); // it is calm
 }
