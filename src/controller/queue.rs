@@ -158,6 +158,11 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         state.queued.contains_key(key) || state.running.contains_key(key)
     }
 
+    /// Whether a key runs.
+    pub fn is_running(&self, key: &K) -> bool {
+        self.lock().running.contains_key(key)
+    }
+
     /// Number of keys that wait to run now.
     pub fn len(&self) -> usize {
         self.lock().queued.len()

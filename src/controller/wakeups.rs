@@ -63,14 +63,15 @@ impl Wakeups {
             Arc::clone(&change.namespace),
             Arc::clone(&change.name),
         );
-        // The policy that has written its route has only to tell of it.
         let route = matches!(change.kind, KindRef::Known(Kind::VirtualService | Kind::HttpRoute));
-        let priority = if change.written && route {
-            Priority::Low
-        } else {
-            Priority::High
-        };
-        self.wake_dependants(&place, priority);
+        self.wake_dependants(&place, |policy| {
+            // The policy that writes its route has only to tell of it; the event often comes before the answer.
+            if route && (change.written || self.queue.is_running(policy)) {
+                Priority::Low
+            } else {
+                Priority::High
+            }
+        });
     }
 
     fn wake_owners(&self, store: &Store, change: &Change) {
@@ -97,10 +98,12 @@ impl Wakeups {
         }
     }
 
-    fn wake_dependants(&self, place: &Place, priority: Priority) {
+    fn wake_dependants(&self, place: &Place, priority: impl Fn(&Task) -> Priority) {
         let mut index = self.index();
         for policy in index.referrers(place) {
-            self.policy((Arc::clone(&place.1), Arc::clone(policy)), priority);
+            let policy = (Kind::RoutePolicy, (Arc::clone(&place.1), Arc::clone(policy)));
+            let priority = priority(&policy);
+            self.queue.add(policy, priority);
         }
         for release in index.take_waiters(place) {
             self.release((Arc::clone(&place.1), release), Priority::Normal);

@@ -106,11 +106,15 @@ impl App {
 
 /// A version whose pods need 3 s to become ready, and stop at once.
 pub fn version(image: &str) -> Value {
-    let annotations = json!({ READY_AFTER: "3s" });
-    json!({
-        "image": image,
-        "deploymentSpecification": { "spec": { "template": { "metadata": { "annotations": annotations } } } },
-    })
+    let template = json!({ "metadata": { "annotations": {} } });
+    let version = json!({ "image": image, "deploymentSpecification": { "spec": { "template": template } } });
+    annotated(version, READY_AFTER, "3s")
+}
+
+/// The same with an annotation of its pods.
+pub fn annotated(mut version: Value, key: &str, value: &str) -> Value {
+    version["deploymentSpecification"]["spec"]["template"]["metadata"]["annotations"][key] = value.into();
+    version
 }
 
 /// The same with a weight.

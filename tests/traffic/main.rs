@@ -17,6 +17,7 @@ mod istio;
 mod load;
 mod mesh;
 mod namespace;
+mod own_ways;
 mod pods;
 mod shares;
 mod stories;
@@ -57,13 +58,14 @@ fn main() -> ExitCode {
 
 /// The tests of a mesh.
 fn of_mesh(mesh: &'static Mesh) -> Vec<Trial> {
-    let shares = shares::TESTS
+    let tests = shares::TESTS
         .iter()
+        .chain(own_ways::TESTS)
         .map(|(name, run)| trial(mesh, name, move || run(mesh)));
     let stories = STORIES
         .iter()
         .map(|story| trial(mesh, story.sentence, move || story.test(mesh)));
-    shares.chain(stories).collect()
+    tests.chain(stories).collect()
 }
 
 fn trial(mesh: &Mesh, sentence: &str, test: impl FnOnce() + Send + 'static) -> Trial {

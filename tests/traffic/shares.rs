@@ -6,7 +6,7 @@ use crate::mesh::{Mesh, pods};
 use crate::support::{SOON, equal, wait_until};
 
 /// A sentence, and what shows it of a mesh.
-type Test = (&'static str, fn(&'static Mesh));
+pub type Test = (&'static str, fn(&'static Mesh));
 
 pub const TESTS: &[Test] = &[
     (

@@ -269,9 +269,9 @@ async fn what_is_low_waits_no_longer_than_its_patience_when_it_is_never_calm() {
     queue.done(&"tell");
     for key in ["tell", "make"] {
         assert_eq!(next(&queue).await, Some(key)); // it is its turn
-        assert!(queue.has(&key));
+        assert!(queue.has(&key) && queue.is_running(&key));
         queue.done(&key);
-        assert!(!queue.has(&key));
+        assert!(!queue.has(&key) && !queue.is_running(&key));
     }
     for key in ["a", "b", "c"] {
         queue.add(key, Low);
