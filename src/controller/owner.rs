@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::rejections::Attempt;
 use super::writes::transient;
 use super::{Context, Key};
 use crate::api::managers;
@@ -10,6 +11,7 @@ use crate::cluster::Error;
 use crate::cluster::events::About;
 use crate::model::kind::{Kind, KindRef};
 use crate::model::observed::{Body, Object};
+use crate::model::ownership;
 use crate::model::validate::ObjectInfo;
 use crate::plan::{Event, Failure};
 
@@ -73,7 +75,7 @@ impl<'a> Owner<'a> {
     }
 
     /// Writes the status if it changed, then publishes what changed. `Err`: try again, Events and all; one that the server
-    /// refuses is not tried again, but becomes an Event.
+    /// refuses becomes an Event, and is not tried again before it says something else, or the object is another.
     pub async fn tell<S: Serialize + PartialEq>(
         &self,
         old: Option<&S>,
@@ -82,12 +84,20 @@ impl<'a> Owner<'a> {
     ) -> Result<(), Failure> {
         if let Some(status) = new.filter(|new| old != Some(new)) {
             let status = serde_json::to_value(status).map_err(|error| self.unwritten(&error))?;
+            let rejections = &self.context.rejections;
+            let place = format!("{}/status", self.key.1);
+            let attempt = Attempt::new(ownership::digest_of_status(&status), Some(&self.object.meta));
+            if rejections.find(self.key, self.kind, &place, attempt).is_some() {
+                return Ok(());
+            }
             match self.apply_status(&status).await {
-                Ok(()) => {}
+                Ok(()) => rejections.remove(self.key, self.kind, &place),
                 // Nobody is there any more to be told.
                 Err(Error::Gone(_)) => return Ok(()),
                 Err(error @ (Error::Invalid(_) | Error::ImmutableField(_))) => {
-                    self.publish(&[Event::warning("StatusNotWritten", error.to_string())]);
+                    let failure = Failure::stalled("StatusNotWritten", error.to_string());
+                    self.publish(&[Event::warning(&failure.reason, &failure.message)]);
+                    rejections.add(self.key, self.kind, &place, attempt, failure);
                 }
                 Err(error) => return Err(self.unwritten(&error)),
             }

@@ -39,6 +39,23 @@ pub fn digest_of_desired(object: &Value) -> u64 {
     never_zero(digest(&Projected::Map(parts.collect()), false))
 }
 
+/// Digest of what a status says, whenever it is said: without the times of its transitions. Never 0.
+pub fn digest_of_status(status: &Value) -> u64 {
+    fn timeless(value: &Value) -> Value {
+        match value {
+            Value::Object(fields) => {
+                let fields = fields.iter();
+                let lasting =
+                    fields.filter(|(key, _)| !matches!(key.as_str(), "since" | "acceptedSince" | "lastTransitionTime"));
+                lasting.map(|(key, value)| (key.clone(), timeless(value))).collect()
+            }
+            Value::Array(items) => items.iter().map(timeless).collect(),
+            other => other.clone(),
+        }
+    }
+    never_zero(digest(&Projected::Whole(&timeless(status)), false))
+}
+
 /// An entry of `managedFields`: who, how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Manager<'a> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use iter8::api::release::{Application, Environment, Metadata, ReleaseSpec, Version};
 use iter8::api::{crds, release};
@@ -12,9 +13,10 @@ use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::support::Test;
+use crate::support::api::{Api, Resource};
 use crate::support::cluster::dedicated_cluster;
 use crate::support::kubectl::Kubectl;
+use crate::support::{SOON, Test, wait_until};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -115,18 +117,30 @@ fn document(object: &Value, namespace: &str) -> Value {
     document
 }
 
-/// Installs these CRDs in place of those that are there, and waits until they are in force.
+/// Installs these CRDs in place of those that are there, and waits until they are in force: until the API server's handlers,
+/// which hear of them by a watch, print a column of this one time.
 pub fn install(kubectl: &Kubectl, crds: &[Value]) {
-    let documents: Vec<String> = crds.iter().map(Value::to_string).collect();
+    static TIMES: AtomicU64 = AtomicU64::new(0);
+    let column = format!("INSTALLATION-{}", TIMES.fetch_add(1, Ordering::Relaxed));
+    let documents = crds.iter().map(|crd| {
+        let mut crd = crd.clone();
+        let columns = crd["spec"]["versions"][0]["additionalPrinterColumns"].as_array_mut();
+        columns
+            .unwrap()
+            .push(json!({ "name": column, "type": "string", "jsonPath": ".metadata.name" }));
+        crd.to_string()
+    });
+    let documents: Vec<String> = documents.collect();
     let apply = ["apply", "--server-side", "--force-conflicts", "--filename=-"];
     kubectl.ok(apply, &documents.join("\n---\n"));
-    let names = ["crd/releases.iter8.tools", "crd/routepolicies.iter8.tools"];
-    kubectl.ok(
-        ["wait", "--for=condition=Established", "--timeout=60s"]
-            .iter()
-            .chain(&names),
-        "",
-    );
+    let api = Api::new(&kubectl.kubeconfig);
+    for resource in ["release", "routepolicy"] {
+        wait_until(&format!("the CRD of {resource} is in force"), SOON, || {
+            let columns = api.columns(&Resource::named(resource));
+            let found = columns.contains(&column);
+            found.then_some(()).ok_or_else(|| columns.join(" "))
+        });
+    }
 }
 
 /// The CRDs as they are generated.

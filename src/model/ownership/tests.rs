@@ -191,3 +191,14 @@ fn every_owner_of_a_field_is_listed() {
     assert!(!owns(&object, US, &["spec", "paused"]));
     assert!(!owns(&object, "hpa", &["spec", "replicas"]));
 }
+
+#[test]
+fn a_status_that_says_the_same_at_another_time_is_the_same() {
+    let status = |time: &str, reason: &str| {
+        let condition = json!({ "type": "Ready", "reason": reason, "lastTransitionTime": time });
+        json!({ "conditions": [condition], "versions": [{ "since": time }], "route": { "acceptedSince": time } })
+    };
+    let first = digest_of_status(&status("2026-01-01T00:00:00Z", "Ready"));
+    assert_eq!(first, digest_of_status(&status("2026-01-01T00:00:01Z", "Ready")));
+    assert_ne!(first, digest_of_status(&status("2026-01-01T00:00:00Z", "Pending")));
+}

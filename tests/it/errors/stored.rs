@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use crate::admission::{crd_documents, install, without_rules};
 use crate::ownership::{event, release, stalled};
-use crate::support::Test;
 use crate::support::audit::Mark;
 use crate::support::cluster::dedicated_cluster;
+use crate::support::{SOON, Test};
 
 /// CRDs that take any spec.
 fn bare_crds() -> Vec<Value> {
@@ -85,8 +85,14 @@ fn objects_that_cannot_be_read_say_so_and_do_not_stop_the_others() {
     for (object, _) in &BAD[2..] {
         event(&test, object, "StatusNotWritten", "");
     }
-    // Said once, though seconds pass until other things have happened.
+    // Said once, though other things happen, and though all are looked at again when a kind goes.
     let mark = test.audit_mark();
+    test.kubectl(["delete", "crd", "httproutes.gateway.networking.k8s.io", "--timeout=60s"]);
+    test.wait_until("HTTPRoute is known to be gone", SOON, || {
+        let gone = |line: &str| line.contains("kind=HTTPRoute") && line.contains("state=Missing");
+        let found = test.log().lines().any(gone);
+        found.then_some(()).ok_or_else(|| "it is not in the log".to_owned())
+    });
     test.apply(&release("good", 3));
     test.wait_ready("release/good");
     for object in ["good-0", "good-1", "good-2"] {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use http::header::{ACCEPT, HeaderValue};
 use kube::api::{DeleteParams, GetParams, ListParams, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::Request;
@@ -137,6 +138,21 @@ impl Api {
         };
         items.iter_mut().for_each(without_managed_fields);
         (items, version)
+    }
+
+    /// The names of the columns that `kubectl get` prints of a kind.
+    pub fn columns(&self, resource: &Resource) -> Vec<String> {
+        let requests = resource.requests(None);
+        let list = || {
+            let mut request = requests.list(&ListParams::default().limit(1)).unwrap();
+            let table = HeaderValue::from_static("application/json;as=Table;g=meta.k8s.io;v=v1");
+            request.headers_mut().insert(ACCEPT, table);
+            request
+        };
+        let table = self.patiently(list).unwrap_or_default();
+        let columns = table["columnDefinitions"].as_array().into_iter().flatten();
+        let names = columns.filter_map(|column| column["name"].as_str());
+        names.map(str::to_owned).collect()
     }
 
     /// Changes an object: maps are merged, lists replaced.
