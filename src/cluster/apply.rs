@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 use super::error::{Error, Sent};
 use super::resource::Resource;
 use super::send::{Answer, send};
-use super::store::{Seen, Store};
-use super::view;
+use super::store::Store;
+use super::view::Head;
 use crate::api::managers;
 use crate::model::kind::{Kind, KindRef};
-use crate::model::observed::Uid;
+use crate::model::observed::{Meta, Uid};
 use crate::model::ownership;
 pub use crate::plan::Precondition;
 
@@ -210,19 +210,22 @@ impl Writer {
         desired: Option<u64>,
         before: Option<u64>,
     ) -> Result<Applied, Error> {
-        let kind = KindRef::Known(place.kind);
-        let seen: Seen = view::read(&kind, &answer.text).ok_or_else(|| Error::Transient {
+        let head = Head::of(&answer.text).ok_or_else(|| Error::Transient {
             retry_after: None,
             message: format!("the answer to an apply of {} {} cannot be read", place.kind, place.name),
         })?;
-        let meta = &seen.object.meta;
-        let applied = Applied {
+        let applied = |meta: &Meta| Applied {
             uid: meta.uid,
             generation: meta.generation,
             resource_version: meta.resource_version,
             changed: before != Some(meta.resource_version),
             created: answer.created,
         };
+        if let Some(meta) = self.store.confirm(place.kind, head.place(), head.version(), desired) {
+            return Ok(applied(&meta));
+        }
+        let seen = head.read(&KindRef::Known(place.kind), &answer.text);
+        let applied = applied(&seen.object.meta);
         self.store.write_through(place.kind, seen, desired);
         Ok(applied)
     }

@@ -65,6 +65,15 @@ pub type OnChange = Arc<dyn Fn(&Change) + Send + Sync>;
 /// Told of every change of a kind's state. Called without any lock held; must not block.
 pub type OnKindChanged = Arc<dyn Fn(&KindChanged) + Send + Sync>;
 
+/// A version of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// `metadata.uid`.
+    pub uid: Uid,
+    /// `metadata.resourceVersion`.
+    pub resource_version: u64,
+}
+
 /// An object as it was read: where it is, and what is kept of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Seen {
@@ -229,6 +238,24 @@ impl Store {
         self.tell(change);
     }
 
+    /// The metadata of an object that is here in this version, as the event of our write came before its answer: the answer
+    /// need not be read. `desired` as in `write_through`.
+    pub fn confirm(
+        &self,
+        kind: Kind,
+        place: (&str, &str),
+        version: Option<Version>,
+        desired: Option<u64>,
+    ) -> Option<Meta> {
+        let mut inner = self.write();
+        let table = inner.tables.get_mut(&KindRef::Known(kind))?;
+        let entry = table.in_version(place, version?)?;
+        if let Some(desired) = desired {
+            entry.applied = Some((desired, entry.meta.digest));
+        }
+        Some(entry.meta.clone())
+    }
+
     /// Notes that our DELETE of this object was accepted: it counts as being deleted until its event arrives.
     pub fn mark_deleting(&self, kind: Kind, namespace: &str, name: &str, uid: Uid) {
         let kind = KindRef::Known(kind);
@@ -263,6 +290,18 @@ impl Store {
             table.round += 1;
             Vec::new()
         });
+    }
+
+    /// Whether an object that a watch or a list brought is here in this version, and need not be read.
+    pub fn has(&self, kind: &KindRef, session: u64, place: (&str, &str), version: Option<Version>) -> bool {
+        let mut inner = self.write();
+        let table = inner.tables.get_mut(kind).filter(|table| table.session == session);
+        let (Some(table), Some(version)) = (table, version) else {
+            return false;
+        };
+        let round = table.round;
+        let entry = table.in_version(place, version);
+        entry.map(|entry| entry.round = round).is_some()
     }
 
     /// An object that a watch or a list brought.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::store::Seen;
+use super::store::{Seen, Version};
 use crate::api::{annotations, labels};
 use crate::model::kind::{Kind, KindRef};
 use crate::model::observed::{Body, Meta, Object, Raw, Service, ServicePort, Uid, WeightConfig};
@@ -23,24 +23,51 @@ pub use workload::await_report;
 /// A `spec` or `status` of an unexpected form yields `Body::Malformed`, so one bad object never stops its kind's watch.
 /// Not even nesting too deep for a JSON parser does: its metadata can be read without it.
 pub fn read(kind: &KindRef, text: &str) -> Option<Seen> {
-    let wire: Wire = serde_json::from_str(text).ok()?;
-    let Metadata { name, namespace, .. } = &wire.metadata;
-    let (name, namespace) = (name.clone(), namespace.clone());
-    let object = match serde_json::from_str::<Value>(text) {
-        Ok(value) => Object {
-            meta: wire.metadata.read(kind, &value),
-            body: body(kind, &value).unwrap_or_else(|error| Body::Malformed(error.to_string().into())),
-        },
-        Err(error) => Object {
-            meta: wire.metadata.read(kind, &Value::Null),
-            body: unread(kind, text).unwrap_or_else(|| Body::Malformed(error.to_string().into())),
-        },
-    };
-    Some(Seen {
-        namespace,
-        name,
-        object,
-    })
+    Some(Head::of(text)?.read(kind, text))
+}
+
+/// What an object's text says of which version of which object it is. Quick to read: most texts come twice, as the answer to
+/// a write and as the event of it.
+pub struct Head(Metadata);
+
+impl Head {
+    /// `None` when not even the metadata can be read.
+    pub fn of(text: &str) -> Option<Self> {
+        let wire: Wire = serde_json::from_str(text).ok()?;
+        Some(Self(wire.metadata))
+    }
+
+    /// Which object it is.
+    pub fn place(&self) -> (&str, &str) {
+        (&self.0.namespace, &self.0.name)
+    }
+
+    /// Which version of it; `None` if that cannot be told.
+    pub fn version(&self) -> Option<Version> {
+        let resource_version = self.0.resource_version.parse().ok().filter(|version| *version > 0)?;
+        let uid = Uid::parse(&self.0.uid)?;
+        Some(Version { uid, resource_version })
+    }
+
+    /// Reads the whole of it.
+    pub fn read(self, kind: &KindRef, text: &str) -> Seen {
+        let (namespace, name) = (self.0.namespace.clone(), self.0.name.clone());
+        let object = match serde_json::from_str::<Value>(text) {
+            Ok(value) => Object {
+                meta: self.0.read(kind, &value),
+                body: body(kind, &value).unwrap_or_else(|error| Body::Malformed(error.to_string().into())),
+            },
+            Err(error) => Object {
+                meta: self.0.read(kind, &Value::Null),
+                body: unread(kind, text).unwrap_or_else(|| Body::Malformed(error.to_string().into())),
+            },
+        };
+        Seen {
+            namespace,
+            name,
+            object,
+        }
+    }
 }
 
 #[derive(Deserialize)]

@@ -5,7 +5,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use super::packed::Packed;
-use super::{Change, KindState};
+use super::{Change, KindState, Version};
 use crate::model::kind::{Kind, KindRef};
 use crate::model::observed::{Body, Meta, Object, Uid};
 
@@ -16,7 +16,7 @@ pub(super) struct Entry {
     /// Digests of our last apply: (desired, live in the answer).
     pub(super) applied: Option<(u64, u64)>,
     /// The list that last brought it.
-    round: u32,
+    pub(super) round: u32,
 }
 
 impl Entry {
@@ -66,6 +66,13 @@ impl Table {
 
     pub(super) fn get_mut(&mut self, namespace: &str, name: &str) -> Option<&mut Entry> {
         self.namespaces.get_mut(namespace)?.get_mut(name).map(AsMut::as_mut)
+    }
+
+    /// The object if it is here in this version.
+    pub(super) fn in_version(&mut self, (namespace, name): (&str, &str), version: Version) -> Option<&mut Entry> {
+        let entry = self.get_mut(namespace, name)?;
+        let Version { uid, resource_version } = version;
+        ((entry.meta.uid, entry.meta.resource_version) == (uid, resource_version)).then_some(entry)
     }
 
     pub(super) fn len(&self) -> usize {

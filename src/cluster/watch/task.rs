@@ -14,7 +14,7 @@ use super::follow::{Event, Failure, Follow};
 use crate::cluster::error::cut;
 use crate::cluster::resource::Resource;
 use crate::cluster::store::{KindState, Store};
-use crate::cluster::view;
+use crate::cluster::view::{self, Head};
 use crate::model::kind::{Gvk, Kind, KindRef};
 
 /// A CRD is served a little after it appears: how long to look for the kind then.
@@ -179,24 +179,30 @@ impl Task {
 }
 
 fn take_in(store: &Store, kind: &KindRef, session: u64, reports: bool, event: &Event<'_>) {
-    let read = |text| {
-        let mut seen = view::read(kind, text);
-        match &mut seen {
-            Some(seen) if reports => view::await_report(&mut seen.object.body),
-            Some(_) => {}
-            None => tracing::warn!(%kind, "an object without readable metadata is ignored"),
+    let head = |text| {
+        let head = Head::of(text);
+        if head.is_none() {
+            tracing::warn!(%kind, "an object without readable metadata is ignored");
+        }
+        head
+    };
+    let read = |head: Head, text| {
+        let mut seen = head.read(kind, text);
+        if reports {
+            view::await_report(&mut seen.object.body);
         }
         seen
     };
     match event {
         Event::Begin => store.list_begins(kind, session),
         Event::Apply(text) => {
-            if let Some(seen) = read(text) {
+            let known = |head: &Head| store.has(kind, session, head.place(), head.version());
+            if let Some(seen) = head(text).filter(|head| !known(head)).map(|head| read(head, text)) {
                 store.put(kind, session, seen);
             }
         }
         Event::Delete(text) => {
-            if let Some(seen) = read(text) {
+            if let Some(seen) = head(text).map(|head| read(head, text)) {
                 store.remove(kind, session, &seen);
             }
         }

@@ -71,39 +71,64 @@ pub(super) fn bounds<S: Serialize>(schema: &Schema, spec: &S) -> Vec<FieldError>
     walk.bounds
 }
 
-/// Where a value stands: the path that users read, and the one in the tables of rules.
-#[derive(Clone)]
-struct Place {
-    shown: String,
-    rule: String,
+/// Where a value stands. Its path is put together only when it is asked for.
+struct Place<'a> {
+    above: Option<&'a Place<'a>>,
+    step: Step<'a>,
 }
 
-impl Place {
+enum Step<'a> {
+    Field(&'a str),
+    Item(usize),
+    /// Of a map.
+    Entry(&'a str),
+}
+
+impl Place<'_> {
     fn spec() -> Self {
         Self {
-            shown: "spec".to_owned(),
-            rule: "spec".to_owned(),
+            above: None,
+            step: Step::Field("spec"),
         }
     }
 
-    fn field(&self, name: &str) -> Self {
-        Self {
-            shown: format!("{}.{name}", self.shown),
-            rule: format!("{}.{name}", self.rule),
+    fn at<'a>(&'a self, step: Step<'a>) -> Place<'a> {
+        Place {
+            above: Some(self),
+            step,
         }
     }
 
-    fn item(&self, index: usize) -> Self {
-        Self {
-            shown: format!("{}[{index}]", self.shown),
-            rule: format!("{}[]", self.rule),
+    fn field<'a>(&'a self, name: &'a str) -> Place<'a> {
+        self.at(Step::Field(name))
+    }
+
+    fn item(&self, index: usize) -> Place<'_> {
+        self.at(Step::Item(index))
+    }
+
+    fn entry<'a>(&'a self, key: &'a str) -> Place<'a> {
+        self.at(Step::Entry(key))
+    }
+
+    /// The path that users read.
+    fn shown(&self) -> String {
+        let above = self.above.map(Place::shown);
+        match (above, &self.step) {
+            (None, Step::Field(name) | Step::Entry(name)) => (*name).to_owned(),
+            (Some(above), Step::Field(name) | Step::Entry(name)) => above + "." + name,
+            (above, Step::Item(index)) => format!("{}[{index}]", above.unwrap_or_default()),
         }
     }
 
-    fn entry(&self, key: &str) -> Self {
-        Self {
-            shown: format!("{}.{key}", self.shown),
-            rule: format!("{}{{}}", self.rule),
+    /// The path in the tables of rules.
+    fn rule(&self) -> String {
+        let above = self.above.map(Place::rule);
+        match (above, &self.step) {
+            (None, Step::Field(name)) => (*name).to_owned(),
+            (Some(above), Step::Field(name)) => above + "." + name,
+            (above, Step::Item(_)) => above.unwrap_or_default() + "[]",
+            (above, Step::Entry(_)) => above.unwrap_or_default() + "{}",
         }
     }
 }
@@ -135,10 +160,10 @@ impl<'a> Walk<'a> {
                 self.integer(schema, at, value.as_f64().unwrap_or(f64::MAX));
             }
             (Some("boolean"), Value::Bool(_)) | (None, _) => {}
-            (Some(wanted), Value::Null) => self.form.push(FieldError::invalid(&at.shown, required(wanted))),
+            (Some(wanted), Value::Null) => self.form.push(FieldError::invalid(at.shown(), required(wanted))),
             (Some(wanted), _) => {
                 self.form
-                    .push(FieldError::invalid(&at.shown, format!("must be of type {wanted}")));
+                    .push(FieldError::invalid(at.shown(), format!("must be of type {wanted}")));
             }
         }
     }
@@ -151,11 +176,11 @@ impl<'a> Walk<'a> {
             .filter(|name| !fields.contains_key(*name))
         {
             self.form
-                .push(FieldError::invalid(&at.field(name).shown, "Required value"));
+                .push(FieldError::invalid(at.field(name).shown(), "Required value"));
         }
         if let Some(most) = schema.max_properties.filter(|most| exceeds(fields.len(), *most)) {
             self.bounds.push(FieldError::invalid(
-                &at.shown,
+                at.shown(),
                 format!("must have at most {most} properties"),
             ));
         }
@@ -166,7 +191,7 @@ impl<'a> Walk<'a> {
                 self.value(values, &at.entry(name), value);
             } else if schema.x_kubernetes_preserve_unknown_fields != Some(true) {
                 self.unknown
-                    .push(FieldError::invalid(&at.field(name).shown, "unknown field"));
+                    .push(FieldError::invalid(at.field(name).shown(), "unknown field"));
             }
         }
     }
@@ -174,7 +199,7 @@ impl<'a> Walk<'a> {
     fn array(&mut self, schema: &JSONSchemaProps, at: &Place, items: &[Value]) {
         if let Some(most) = schema.max_items.filter(|most| exceeds(items.len(), *most)) {
             self.bounds.push(FieldError::invalid(
-                &at.shown,
+                at.shown(),
                 format!("must have at most {most} items"),
             ));
         }
@@ -183,7 +208,7 @@ impl<'a> Walk<'a> {
             .filter(|least| exceeds(usize::try_from(*least).unwrap_or(0), count(items.len())))
         {
             self.bounds.push(FieldError::invalid(
-                &at.shown,
+                at.shown(),
                 format!("should have at least {least} items"),
             ));
         }
@@ -213,7 +238,7 @@ impl<'a> Walk<'a> {
         for (index, key) in keys.iter().enumerate() {
             if keys.iter().take(index).any(|earlier| earlier == key) {
                 self.bounds.push(FieldError::invalid(
-                    &at.item(index).shown,
+                    at.item(index).shown(),
                     "Duplicate value: give each its own",
                 ));
             }
@@ -229,19 +254,20 @@ impl<'a> Walk<'a> {
                 "Unsupported value: \"{text}\": supported values: {}",
                 supported.join(", ")
             );
-            self.form.push(FieldError::invalid(&at.shown, message));
+            self.form.push(FieldError::invalid(at.shown(), message));
         }
-        let form = self.texts.iter().find(|form| form.at.contains(&at.rule.as_str()));
+        let rule = at.rule();
+        let form = self.texts.iter().find(|form| form.at.contains(&rule.as_str()));
         if let Some(form) = form.filter(|form| !form.accepts(text)) {
-            self.bounds.push(FieldError::invalid(&at.shown, form.message));
+            self.bounds.push(FieldError::invalid(at.shown(), form.message));
         } else if let Some(most) = schema.max_length.filter(|most| exceeds(text.chars().count(), *most)) {
             self.bounds.push(FieldError::invalid(
-                &at.shown,
+                at.shown(),
                 format!("may not be more than {most} bytes"),
             ));
         } else if let Some(least) = schema.min_length.filter(|least| count(text.chars().count()) < *least) {
             self.bounds.push(FieldError::invalid(
-                &at.shown,
+                at.shown(),
                 format!("should be at least {least} chars long"),
             ));
         }
@@ -250,13 +276,13 @@ impl<'a> Walk<'a> {
     fn integer(&mut self, schema: &JSONSchemaProps, at: &Place, number: f64) {
         if let Some(least) = schema.minimum.filter(|least| number < *least) {
             self.bounds.push(FieldError::invalid(
-                &at.shown,
+                at.shown(),
                 format!("should be greater than or equal to {least}"),
             ));
         }
         if let Some(most) = schema.maximum.filter(|most| number > *most) {
             self.bounds.push(FieldError::invalid(
-                &at.shown,
+                at.shown(),
                 format!("should be less than or equal to {most}"),
             ));
         }
