@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::iter;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::{Event, EventSeries};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
@@ -19,8 +21,10 @@ use super::Calm;
 use crate::model::kind::Kind;
 use crate::model::observed::Uid;
 
-/// Events that may wait to be sent.
-const QUEUE: usize = 1000;
+/// Events that may wait to be sent: two of each of 2,000 Releases that are created at once.
+const QUEUE: usize = 4000;
+/// Events that are sent at once, when it is calm or they have waited long enough.
+const AT_ONCE: usize = 8;
 /// How long an Event waits for others, and once more, at most, until it is calm: what it tells of is more urgent, and those
 /// that are alike are one request then.
 const LINGER: Duration = Duration::from_secs(1);
@@ -37,7 +41,7 @@ const CONTROLLER: &str = "iter8";
 const MAX_NAME: usize = 200;
 
 /// The object that an Event is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct About {
     /// Its kind.
     pub kind: Kind,
@@ -52,7 +56,16 @@ pub struct About {
 /// Publishes Events without ever keeping a reconcile waiting.
 #[derive(Clone)]
 pub struct Events {
-    queue: mpsc::Sender<Event>,
+    queue: mpsc::Sender<Notice>,
+}
+
+/// What an Event is made from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Notice {
+    about: About,
+    warning: bool,
+    reason: Box<str>,
+    note: Box<str>,
 }
 
 impl Events {
@@ -64,26 +77,23 @@ impl Events {
             client,
             instance: instance.unwrap_or_else(|| CONTROLLER.to_owned()),
             calm,
-            sent: HashMap::new(),
+            sent: Mutex::default(),
             forgot: Instant::now(),
         };
         (Self { queue }, tokio::spawn(sender.run(waiting)))
     }
 
-    /// Queues an Event; when 1,000 wait already it is dropped with a warning.
+    /// Queues an Event; when 4,000 wait already it is dropped with a warning.
     ///
     /// `reason` is a CamelCase word of at most 128 bytes; `note` is cut to 1,024 bytes.
     pub fn publish(&self, about: &About, warning: bool, reason: &str, note: &str) {
-        let event = Event {
-            type_: Some(if warning { "Warning" } else { "Normal" }.to_owned()),
-            reason: Some(reason.to_owned()),
-            note: Some(super::error::cut(note)),
-            action: Some("Reconcile".to_owned()),
-            regarding: Some(reference(about)),
-            reporting_controller: Some(CONTROLLER.to_owned()),
-            ..Event::default()
+        let notice = Notice {
+            about: about.clone(),
+            warning,
+            reason: reason.into(),
+            note: super::error::cut(note).into(),
         };
-        if self.queue.try_send(event).is_err() {
+        if self.queue.try_send(notice).is_err() {
             let About {
                 kind, namespace, name, ..
             } = about;
@@ -98,8 +108,8 @@ struct Sender {
     client: Client,
     instance: String,
     calm: Calm,
-    /// By digest of object, type, reason and note.
-    sent: HashMap<u64, Sent>,
+    /// By digest of the notice.
+    sent: Mutex<HashMap<u64, Sent>>,
     forgot: Instant,
 }
 
@@ -111,95 +121,124 @@ struct Sent {
 }
 
 impl Sender {
-    async fn run(mut self, mut waiting: mpsc::Receiver<Event>) {
+    async fn run(mut self, mut waiting: mpsc::Receiver<Notice>) {
         while let Some(first) = waiting.recv().await {
             tokio::time::sleep(LINGER).await;
             let deadline = tokio::time::Instant::now() + LINGER;
-            let all = iter::once(first).chain(iter::from_fn(|| waiting.try_recv().ok()));
-            for (event, count) in counted(all) {
-                self.calm.wait(deadline).await;
-                self.try_to_send(event, count).await;
-            }
+            let all = counted(iter::once(first).chain(iter::from_fn(|| waiting.try_recv().ok())));
+            self.forget();
+            let send = |(notice, count)| self.try_to_send(notice, count, deadline);
+            stream::iter(all).for_each_concurrent(AT_ONCE, send).await;
         }
     }
 
-    async fn try_to_send(&mut self, event: Event, count: i32) {
-        let regarding = event.regarding.clone().unwrap_or_default();
-        let reason = event.reason.clone();
-        let sent = tokio::time::timeout(REQUEST_TIMEOUT, self.send(event, count)).await;
+    /// Sends an Event that came `count` times when it is calm, or at the deadline.
+    async fn try_to_send(&self, notice: Notice, count: i32, deadline: tokio::time::Instant) {
+        self.calm.wait(deadline).await;
+        let sent = tokio::time::timeout(REQUEST_TIMEOUT, self.send(&notice, count)).await;
         let error = match sent {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error.to_string(),
             Err(_) => "no answer in time".to_owned(),
         };
-        let (namespace, name) = (regarding.namespace, regarding.name);
-        tracing::warn!(namespace, name, reason, error, "Event not sent");
+        let (About { namespace, name, .. }, reason) = (&notice.about, &notice.reason);
+        tracing::warn!(namespace, name, %reason, error, "Event not sent");
     }
 
-    /// Sends an Event that came `count` times.
-    async fn send(&mut self, mut event: Event, count: i32) -> kube::Result<()> {
-        self.forget();
-        let regarding = event.regarding.clone().unwrap_or_default();
-        let namespace = regarding.namespace.unwrap_or_default();
-        let events: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
+    async fn send(&self, notice: &Notice, count: i32) -> kube::Result<()> {
+        let namespace = &notice.about.namespace;
+        let events: Api<Event> = Api::namespaced(self.client.clone(), namespace);
         let now = Timestamp::now();
-        let key = digest(&event);
+        let key = digest(notice);
         // What cannot be counted on is made anew the next time.
-        if let Some(mut sent) = self.sent.remove(&key) {
-            let series = json!({ "series": { "count": sent.count + count, "lastObservedTime": MicroTime(now) } });
-            events
-                .patch(&sent.name, &PatchParams::default(), &Patch::Merge(&series))
-                .await?;
-            sent.count += count;
-            sent.last = Instant::now();
-            self.sent.insert(key, sent);
+        let before = self.sent().remove(&key);
+        if let Some(Sent {
+            name, count: before, ..
+        }) = before
+        {
+            let count = before + count;
+            let series = json!({ "series": { "count": count, "lastObservedTime": MicroTime(now) } });
+            let counts = Patch::Merge(&series);
+            events.patch(&name, &PatchParams::default(), &counts).await?;
+            self.remember(key, name, count);
             return Ok(());
         }
-        let name = name(&regarding.name.unwrap_or_default(), now.as_nanosecond());
-        event.metadata = ObjectMeta {
-            name: Some(name.clone()),
-            namespace: Some(namespace),
-            ..ObjectMeta::default()
+        let name = name(&notice.about.name, now.as_nanosecond());
+        let series = (count > 1).then_some(EventSeries {
+            count,
+            last_observed_time: MicroTime(now),
+        });
+        let event = Event {
+            metadata: ObjectMeta {
+                name: Some(name.clone()),
+                namespace: Some(namespace.clone()),
+                ..ObjectMeta::default()
+            },
+            event_time: Some(MicroTime(now)),
+            reporting_instance: Some(self.instance.clone()),
+            series,
+            ..event(notice)
         };
-        event.event_time = Some(MicroTime(now));
-        event.reporting_instance = Some(self.instance.clone());
-        if count > 1 {
-            event.series = Some(EventSeries {
-                count,
-                last_observed_time: MicroTime(now),
-            });
-        }
         events.create(&PostParams::default(), &event).await?;
-        let last = Instant::now();
-        self.sent.insert(key, Sent { name, count, last });
+        self.remember(key, name, count);
         Ok(())
+    }
+
+    fn remember(&self, key: u64, name: String, count: i32) {
+        let last = Instant::now();
+        self.sent().insert(key, Sent { name, count, last });
     }
 
     fn forget(&mut self) {
         if self.forgot.elapsed() > FORGET_EVERY {
             self.forgot = Instant::now();
-            self.sent.retain(|_, sent| sent.last.elapsed() < SERIES);
-            self.sent.shrink_to_fit();
+            let mut sent = self.sent();
+            sent.retain(|_, sent| sent.last.elapsed() < SERIES);
+            sent.shrink_to_fit();
         }
+    }
+
+    fn sent(&self) -> MutexGuard<'_, HashMap<u64, Sent>> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Each Event once, in the order of its first time, with how often it came.
-fn counted(events: impl Iterator<Item = Event>) -> Vec<(Event, i32)> {
-    let mut counted: Vec<(Event, i32)> = Vec::new();
-    for event in events {
-        match counted.iter_mut().find(|(other, _)| *other == event) {
+/// Each notice once, in the order of its first time, with how often it came.
+fn counted(notices: impl Iterator<Item = Notice>) -> Vec<(Notice, i32)> {
+    let mut counted: Vec<(Notice, i32)> = Vec::new();
+    let mut places: HashMap<u64, usize> = HashMap::new();
+    for notice in notices {
+        let place = *places.entry(digest(&notice)).or_insert(counted.len());
+        match counted.get_mut(place) {
             Some((_, count)) => *count += 1,
-            None => counted.push((event, 1)),
+            None => counted.push((notice, 1)),
         }
     }
     counted
 }
 
-fn digest(event: &Event) -> u64 {
+/// The Event, but for where it is and when.
+fn event(notice: &Notice) -> Event {
+    let Notice {
+        about,
+        warning,
+        reason,
+        note,
+    } = notice;
+    Event {
+        type_: Some(if *warning { "Warning" } else { "Normal" }.to_owned()),
+        reason: Some(reason.to_string()),
+        note: Some(note.to_string()),
+        action: Some("Reconcile".to_owned()),
+        regarding: Some(reference(about)),
+        reporting_controller: Some(CONTROLLER.to_owned()),
+        ..Event::default()
+    }
+}
+
+fn digest(notice: &Notice) -> u64 {
     let mut hasher = DefaultHasher::new();
-    let uid = event.regarding.as_ref().and_then(|about| about.uid.as_ref());
-    (uid, &event.type_, &event.reason, &event.note).hash(&mut hasher);
+    notice.hash(&mut hasher);
     hasher.finish()
 }
 
@@ -228,23 +267,31 @@ fn reference(about: &About) -> ObjectReference {
 mod tests {
     use super::*;
 
-    fn event(note: &str) -> Event {
-        Event {
-            note: Some(note.to_owned()),
-            ..Event::default()
+    fn notice(note: &str) -> Notice {
+        let about = About {
+            kind: Kind::Release,
+            namespace: "default".to_owned(),
+            name: "web".to_owned(),
+            uid: Uid(1),
+        };
+        Notice {
+            about,
+            warning: false,
+            reason: "Ready".into(),
+            note: note.into(),
         }
     }
 
     #[test]
-    fn events_that_are_alike_are_counted_and_none_is_lost() {
-        let batch = ["a", "b", "a", "c", "a"].map(event).into_iter();
-        assert_eq!(counted(batch), [(event("a"), 3), (event("b"), 1), (event("c"), 1)]);
+    fn notices_that_are_alike_are_counted_and_none_is_lost() {
+        let batch = ["a", "b", "a", "c", "a"].map(notice).into_iter();
+        assert_eq!(counted(batch), [(notice("a"), 3), (notice("b"), 1), (notice("c"), 1)]);
     }
 
     #[test]
-    fn an_event_with_another_note_is_another_event() {
-        assert_eq!(digest(&event("a")), digest(&event("a")));
-        assert_ne!(digest(&event("a")), digest(&event("b")));
+    fn a_notice_with_another_note_is_another_event() {
+        assert_eq!(digest(&notice("a")), digest(&notice("a")));
+        assert_ne!(digest(&notice("a")), digest(&notice("b")));
     }
 
     #[test]

@@ -63,15 +63,18 @@ impl Wakeups {
             Arc::clone(&change.namespace),
             Arc::clone(&change.name),
         );
+        self.wake_dependants(&place, |policy| self.urgency(change, policy));
+    }
+
+    /// How urgent a change of an object is to a policy. The one that writes its route has only to tell of it; the event often
+    /// comes before the answer.
+    fn urgency(&self, change: &Change, policy: &Task) -> Priority {
         let route = matches!(change.kind, KindRef::Known(Kind::VirtualService | Kind::HttpRoute));
-        self.wake_dependants(&place, |policy| {
-            // The policy that writes its route has only to tell of it; the event often comes before the answer.
-            if route && (change.written || self.queue.is_running(policy)) {
-                Priority::Low
-            } else {
-                Priority::High
-            }
-        });
+        if route && (change.written || self.queue.is_running(policy)) {
+            Priority::Low
+        } else {
+            Priority::High
+        }
     }
 
     fn wake_owners(&self, store: &Store, change: &Change) {
@@ -84,9 +87,12 @@ impl Wakeups {
             if let (true, KindRef::Known(kind)) = (change.gone, &change.kind) {
                 self.index().lose((owner, key.clone()), *kind, &change.name);
             }
-            match owner {
-                Kind::Release => self.queue.add_after((owner, key), Priority::Low, POLICY_FIRST),
-                _ => self.policy(key, Priority::High),
+            let owner = (owner, key);
+            if owner.0 == Kind::Release {
+                self.queue.add_after(owner, Priority::Low, POLICY_FIRST);
+            } else {
+                let priority = self.urgency(change, &owner);
+                self.queue.add(owner, priority);
             }
         }
         if now.is_none()

@@ -316,22 +316,24 @@ fn what_a_release_left_is_found_by_its_name_until_somebody_owns_it() {
     assert_eq!(found(), 0);
 }
 
-const fn version(uid: u128, resource_version: u64) -> Option<Version> {
-    Some(Version {
+const fn version(uid: u128, resource_version: u64) -> Version {
+    Version {
         uid: Uid(uid),
         resource_version,
-    })
+    }
 }
 
 #[test]
 fn the_answer_to_a_write_need_not_be_read_if_its_event_came_before() {
     let f = Fixture::new();
     f.put(with_digest(seen("a", 1, 20), 5));
-    for other in [version(1, 19), version(1, 21), version(2, 20), None] {
+    for other in [Some(version(1, 19)), Some(version(1, 21)), Some(version(2, 20)), None] {
         assert_eq!(f.store.confirm(Kind::ConfigMap, ("shop", "a"), other, Some(7)), None);
     }
     assert!(!f.store.in_sync(Kind::ConfigMap, "shop", "a", 7));
-    let meta = f.store.confirm(Kind::ConfigMap, ("shop", "a"), version(1, 20), Some(7));
+    let meta = f
+        .store
+        .confirm(Kind::ConfigMap, ("shop", "a"), Some(version(1, 20)), Some(7));
     assert_eq!(meta.map(|meta| meta.resource_version), Some(20));
     assert!(f.store.in_sync(Kind::ConfigMap, "shop", "a", 7));
     assert_eq!(f.told(), ["a"]);
@@ -343,12 +345,12 @@ fn what_a_list_brings_again_need_not_be_read_and_stays() {
     let has = |name, version| f.store.has(&KIND, f.session, ("shop", name), version);
     f.list([seen("a", 1, 20), seen("b", 2, 21)], 30);
     f.store.list_begins(&KIND, f.session);
-    assert!(has("a", version(1, 20)));
+    assert!(has("a", Some(version(1, 20))));
     for (name, other) in [
-        ("a", version(1, 21)),
-        ("a", version(3, 20)),
+        ("a", Some(version(1, 21))),
+        ("a", Some(version(3, 20))),
         ("a", None),
-        ("c", version(1, 20)),
+        ("c", Some(version(1, 20))),
     ] {
         assert!(!has(name, other), "{name} {other:?}");
     }
