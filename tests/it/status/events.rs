@@ -123,18 +123,23 @@ fn a_version_that_comes_and_goes_is_told_each_time() {
     apply(&test, &web(&[version("web:1"), version("web:2")]));
     test.wait_ready("release/web");
     test.kubectl(["scale", "deployment/web-1", "--replicas=0"]);
-    test.shares_become("web", &[("web-0", 100)]);
+    let told = |what: &str, want: &[&str]| {
+        test.wait_until(what, SOON, || {
+            let told = events(&test, "RoutePolicy");
+            holds(want.iter().all(|event| told.contains(*event)), told)
+        });
+    };
+    let gone = [
+        "Warning VersionNotReady: version web-1: ScaledToZero",
+        "Normal RouteUpdated: VirtualService web now gives 100/0",
+    ];
+    told("that it went is told", &gone);
     test.kubectl(["scale", "deployment/web-1", "--replicas=1"]);
-    test.shares_become("web", &[("web-0", 50), ("web-1", 50)]);
-    test.wait_until("its way is told", SOON, || {
-        let told = events(&test, "RoutePolicy");
-        let want = [
-            "Warning VersionNotReady: version web-1: ScaledToZero",
-            "Normal RouteUpdated: VirtualService web now gives 100/0",
-            "Normal VersionReady: version web-1 is ready",
-        ];
-        holds(want.iter().all(|event| told.contains(*event)), told)
-    });
+    let back = [
+        "Normal VersionReady: version web-1 is ready",
+        "Normal RouteUpdated: VirtualService web now gives 50/50 x2",
+    ];
+    told("that it came back is told", &back);
 }
 
 #[test]
