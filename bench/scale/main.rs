@@ -75,14 +75,12 @@ fn main() -> ExitCode {
 
 fn bench() -> ExitCode {
     let options = Options::from_env();
-    let Some(results) = measure(&options) else {
+    // What was measured is kept, should the rest fail.
+    let Some(results) = measure(&options, |so_far| keep("latest.json", so_far)) else {
         return ExitCode::SUCCESS;
     };
-    let file = Path::new(FOLDER).join(if options.publish { PUBLISHED } else { "latest.json" });
-    fs::create_dir_all(FOLDER).unwrap();
-    fs::write(&file, serde_json::to_string_pretty(&results).unwrap() + "\n").unwrap();
-    eprintln!("figures: {}", file.display());
     if options.publish {
+        keep(PUBLISHED, &results);
         docs::write(&results);
     }
     print!("{}", tables::all(&results));
@@ -93,12 +91,20 @@ fn bench() -> ExitCode {
     ExitCode::from(u8::from(!broken.is_empty()))
 }
 
+/// Writes figures to a file.
+fn keep(name: &str, results: &Results) {
+    let file = Path::new(FOLDER).join(name);
+    fs::create_dir_all(FOLDER).unwrap();
+    fs::write(&file, serde_json::to_string_pretty(results).unwrap() + "\n").unwrap();
+    eprintln!("figures: {}", file.display());
+}
+
 /// The tests: what is the same on every machine.
 fn test() -> ExitCode {
     let arguments = Arguments::from_args();
     let trials = [
         Trial::test("the_operator_asks_for_what_is_promised_and_no_more", || {
-            let Some(results) = measure(&Options::check()) else {
+            let Some(results) = measure(&Options::check(), |_| {}) else {
                 return Ok(());
             };
             let broken = promises::broken(&results);
@@ -114,8 +120,8 @@ fn test() -> ExitCode {
     libtest_mimic::run(&arguments, trials.into()).exit_code()
 }
 
-/// `None` where there is no cluster of our own to be had.
-fn measure(options: &Options) -> Option<Results> {
+/// Measures, and shows the results after each size. `None` where there is no cluster of our own to be had.
+fn measure(options: &Options, so_far: impl Fn(&Results)) -> Option<Results> {
     let mut progress = Progress::new(options);
     let load = load();
     progress.say("starting a cluster");
@@ -125,21 +131,24 @@ fn measure(options: &Options) -> Option<Results> {
         cluster.component("stop", component);
     }
     let (_, prober) = cluster.account("probe");
-    let sizes = options
-        .sizes
-        .iter()
-        .map(|size| run::size(&cluster, &prober, *size, options, &mut progress))
-        .collect();
-    Some(Results {
+    let mut results = Results {
         machine: Machine {
             at: chrono::Utc::now().format("%Y-%m-%d %H:%M UTC").to_string(),
-            minutes: progress.minutes(),
+            minutes: 0.0,
             cores: std::thread::available_parallelism().unwrap().get(),
-            load: [load, self::load()],
+            load: [load.clone(), load],
             kubernetes: kubernetes(&cluster),
         },
-        sizes,
-    })
+        sizes: Vec::new(),
+    };
+    for size in &options.sizes {
+        let measured = run::size(&cluster, &prober, *size, options, &mut progress);
+        results.sizes.push(measured);
+        results.machine.minutes = progress.minutes();
+        results.machine.load[1] = self::load();
+        so_far(&results);
+    }
+    Some(results)
 }
 
 fn load() -> String {

@@ -54,8 +54,8 @@ impl Options {
             sizes,
             rounds: number("ROUNDS").unwrap_or(3),
             readiness_alone: 80,
-            weight_alone: 40,
-            bursts: 2,
+            weight_alone: 60,
+            bursts: 4,
             // A client drops connections that were not used for 90 s.
             idle: [seconds("IDLE_SECONDS", 600), seconds("IDLE_SECONDS", 95)],
             churn: [churn, churn / 6],

@@ -39,8 +39,9 @@ impl Phase {
         let long = options.pause;
         let releases = u32::try_from(size).unwrap();
         match self {
-            // About 28 Releases a second, on 2 cores.
-            Self::Creation => releases * Duration::from_millis(36) + long * 2,
+            // About 30 Releases a second on 2 cores, and fewer the more there are: the API server counts all IP addresses
+            // of Services whenever one gets its own.
+            Self::Creation => releases * (Duration::from_millis(30) + releases * Duration::from_micros(8)) + long * 2,
             Self::ProbeObjects => long * 8,
             Self::Round(_) => {
                 let alone = u32::try_from(options.readiness_alone + options.weight_alone).unwrap();
