@@ -46,8 +46,12 @@ pub struct Side {
     pause: Duration,
 }
 
+/// A route that takes longer is named, so that its way can be found in the operator's log.
+const SLOW: Duration = Duration::from_secs(1);
+
 /// A change that is about to be made.
 pub struct Change {
+    name: String,
     client: Client,
     request: http::Request<Vec<u8>>,
     seen: oneshot::Receiver<Instant>,
@@ -56,6 +60,7 @@ pub struct Change {
 
 /// A change that was made and seen, and whose route may not be right yet.
 pub struct Made {
+    name: String,
     pub seen: Instant,
     route: oneshot::Receiver<Instant>,
 }
@@ -220,11 +225,13 @@ impl Side {
                 )
             }
         };
+        let route = self.routes.expect(&name, app.share());
         Change {
+            name,
             client: self.client.clone(),
             request,
             seen,
-            route: self.routes.expect(&name, app.share()),
+            route,
         }
     }
 }
@@ -234,6 +241,7 @@ impl Change {
     pub async fn make(self) -> Made {
         apps::send(&self.client, self.request).await;
         Made {
+            name: self.name,
             seen: self.seen.await.unwrap(),
             route: self.route,
         }
@@ -250,7 +258,12 @@ impl Made {
     pub async fn latency(self) -> f64 {
         let route = tokio::time::timeout(PATIENCE, self.route).await;
         let at = route.expect("the route follows").unwrap();
-        at.saturating_duration_since(self.seen).as_secs_f64() * 1000.0
+        let took = at.saturating_duration_since(self.seen);
+        if took > SLOW {
+            let now = chrono::Utc::now().format("%H:%M:%S%.3f");
+            eprintln!("  {now}: the route of {} took {:.1} s", self.name, took.as_secs_f64());
+        }
+        took.as_secs_f64() * 1000.0
     }
 }
 
