@@ -132,7 +132,7 @@ fn the_operator_uses_every_right_that_it_has() {
     let mut test = Test::with_account("rights");
     let mark = test.audit_mark();
     // Lists are asked for only where the server cannot send them with a watch.
-    let relay = Relay::without_streaming_lists(&test.cluster.kubectl, test.kubeconfig());
+    let relay = Relay::without_streaming_lists(test.kubeconfig());
     test.connect_with(&relay.kubeconfig);
     test.start();
     test.apply(&release("blue-green", "[{image: shop:1}, {image: shop:2, weight: 20}]"));

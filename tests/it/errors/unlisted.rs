@@ -9,7 +9,7 @@ use crate::support::{SOON, Test, equal};
 /// An operator from which this path is kept until the relay is told otherwise.
 fn test_without(name: &str, path: &str) -> (Test, Relay) {
     let mut test = Test::without_operator(name);
-    let relay = Relay::start(&test.cluster.kubectl, test.kubeconfig());
+    let relay = Relay::start(test.kubeconfig());
     relay.fail_reads(Some(path));
     test.connect_with(&relay.kubeconfig);
     test.start();

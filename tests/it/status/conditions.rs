@@ -178,7 +178,7 @@ fn a_status_that_could_not_be_written_is_written_later() {
     test.apply(&list(&objects));
     for kind in ["releases", "routepolicies"] {
         test.wait_until(&format!("a status of {kind} is refused"), SOON, || {
-            let refused = relay.failed();
+            let refused = relay.disturbed();
             holds(refused.iter().any(|line| line.contains(kind)), &refused)
         });
     }

@@ -87,7 +87,7 @@ impl Test {
     #[track_caller]
     pub fn through_relay(name: &str) -> (Self, Relay) {
         let mut test = Self::without_operator(name);
-        let relay = Relay::start(&test.cluster.kubectl, test.kubeconfig());
+        let relay = Relay::start(test.kubeconfig());
         test.connect_with(&relay.kubeconfig);
         test.start();
         (test, relay)
