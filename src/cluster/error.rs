@@ -72,6 +72,14 @@ impl Error {
             Self::NotLeader => "NotLeader",
         }
     }
+
+    /// How long the server asks to wait before it is asked again.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Transient { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
 }
 
 /// What was sent: for the rule that would allow it.

@@ -49,11 +49,7 @@ where
 {
     let failed = |message: &str| {
         tracing::error!(namespace = &**namespace, %kind, name = &**name, "{message}");
-        Outcome::Retry(crate::plan::Failure {
-            reason: "InternalError".to_owned(),
-            message: message.to_owned(),
-            stalled: false,
-        })
+        Outcome::Retry(crate::plan::Failure::passing("InternalError", message))
     };
     let reconcile = AssertUnwindSafe(tokio::time::timeout(RECONCILE_TIMEOUT, reconcile));
     match reconcile.catch_unwind().await {
@@ -84,7 +80,11 @@ fn settle(queue: &Queue<Task>, backoff: &Mutex<Backoff<Task>>, task: &Task, outc
     match failure {
         None => backoff.succeeded(task),
         Some(failure) => {
-            let after = backoff.failed(task.clone(), fastrand::f64());
+            let mut after = backoff.failed(task.clone(), fastrand::f64());
+            if let Some(asked) = failure.retry_after {
+                after = after.max(asked);
+                queue.hold(task, asked);
+            }
             let (kind, (namespace, name)) = task;
             tracing::debug!(
                 namespace = &**namespace,

@@ -99,7 +99,12 @@ impl<'a> Owner<'a> {
                     self.publish(&[Event::warning(&failure.reason, &failure.message)]);
                     rejections.add(self.key, self.kind, &place, attempt, failure);
                 }
-                Err(error) => return Err(self.unwritten(&error)),
+                Err(error) => {
+                    return Err(Failure {
+                        retry_after: error.retry_after(),
+                        ..self.unwritten(&error)
+                    });
+                }
             }
         }
         self.publish(events);
@@ -109,11 +114,8 @@ impl<'a> Owner<'a> {
     fn unwritten(&self, error: &dyn std::fmt::Display) -> Failure {
         let (namespace, name) = (&*self.key.0, &*self.key.1);
         tracing::warn!(namespace, kind = %self.kind, name, "status: {error}");
-        Failure {
-            reason: "StatusNotWritten".to_owned(),
-            message: format!("status of {} {name}: {error}", self.kind),
-            stalled: false,
-        }
+        let message = format!("status of {} {name}: {error}", self.kind);
+        Failure::passing("StatusNotWritten", message)
     }
 
     /// Whether it is still there, and not being deleted, by the API server's answer to an apply of its status as it is.

@@ -55,6 +55,8 @@ struct State<K> {
     later: BTreeMap<Moment, (K, Priority)>,
     /// Where each key is in `later`.
     deadlines: HashMap<K, Moment>,
+    /// Keys that may not run before a time.
+    held: HashMap<K, Instant>,
     number: u64,
     /// How many keys of high priority may run at once, and how many others.
     limit: usize,
@@ -85,6 +87,7 @@ impl<K: Clone + Eq + Hash> Queue<K> {
             running: HashMap::new(),
             later: BTreeMap::new(),
             deadlines: HashMap::new(),
+            held: HashMap::new(),
             number: 0,
             limit,
             calm,
@@ -108,6 +111,12 @@ impl<K: Clone + Eq + Hash> Queue<K> {
     /// key begins to run.
     pub fn add_after(&self, key: K, priority: Priority, wait: Duration) {
         self.lock().add_at(key, priority, Instant::now() + wait);
+        self.shared.changed.notify_one();
+    }
+
+    /// Keeps a key from running again before a time is over, whoever adds it.
+    pub fn hold(&self, key: &K, wait: Duration) {
+        self.lock().hold(key, Instant::now() + wait);
         self.shared.changed.notify_one();
     }
 
@@ -191,6 +200,11 @@ impl<K: Clone + Eq + Hash> Queue<K> {
 
 impl<K: Clone + Eq + Hash> State<K> {
     fn add(&mut self, key: K, priority: Priority, now: Instant) {
+        match self.held.get(&key) {
+            Some(until) if *until > now => return self.add_at(key, priority, *until),
+            Some(_) => drop(self.held.remove(&key)),
+            None => {}
+        }
         let mut moment = self.moment(now);
         if let Some(&(known, since)) = self.queued.get(&key) {
             if known >= priority {
@@ -212,9 +226,25 @@ impl<K: Clone + Eq + Hash> State<K> {
                 priority = max(priority, other);
             }
         }
+        if let Some(until) = self.held.get(&key) {
+            at = at.max(*until);
+        }
         let moment = self.moment(at);
         self.deadlines.insert(key.clone(), moment);
         self.later.insert(moment, (key, priority));
+    }
+
+    /// A key that waits already waits until then.
+    fn hold(&mut self, key: &K, until: Instant) {
+        self.held.insert(key.clone(), until);
+        let queued = self.queued.remove(key).map(|(priority, moment)| {
+            self.lanes.of(priority).remove(&moment);
+            priority
+        });
+        let later = self.deadlines.remove(key).and_then(|moment| self.later.remove(&moment));
+        if let Some(priority) = queued.max(later.map(|(_, priority)| priority)) {
+            self.add_at(key.clone(), priority, until);
+        }
     }
 
     fn moment(&mut self, at: Instant) -> Moment {

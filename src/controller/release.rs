@@ -143,7 +143,7 @@ impl Subject<'_> {
         let told = self
             .owner
             .tell(observed.status.as_ref(), report.status.as_ref(), &report.events); // I/O
-        if let Some(failure) = told.await.err().or(failure) {
+        if let Some(failure) = Failure::both(told.await.err(), failure) {
             return Outcome::Retry(failure);
         }
         let mut again = plan.requeue.map(timer);
@@ -354,11 +354,10 @@ impl Context {
                 let message = format!("{kind} of {api_version} is not installed in this cluster: install its CRD");
                 Some(Failure::stalled("KindNotFound", message))
             }
-            KindState::Unlisted(why) => Some(Failure {
-                reason: "NotListed".to_owned(),
-                message: format!("{kind} cannot be listed yet: {why}"),
-                stalled: false,
-            }),
+            KindState::Unlisted(why) => {
+                let message = format!("{kind} cannot be listed yet: {why}");
+                Some(Failure::passing("NotListed", message))
+            }
             KindState::Forbidden(rule) => Some(Failure::stalled(
                 "Forbidden",
                 format!("the operator may not watch {kind} of {api_version}: {rule}"),

@@ -131,7 +131,7 @@ impl Subject<'_> {
         let told = self
             .owner
             .tell(observed.status.as_ref(), Some(&report.status), &report.events); // I/O
-        match told.await.err().or(failure) {
+        match Failure::both(told.await.err(), failure) {
             Some(failure) => Outcome::Retry(failure),
             None => Outcome::of(report.requeue.map(timer), written.unfinished()),
         }

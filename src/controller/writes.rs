@@ -156,6 +156,7 @@ impl Context {
             Error::Forbidden { .. } | Error::KindMissing(_) => return Err(failure),
             Error::Conflict(_) | Error::Gone(_) | Error::Transient { .. } | Error::Timeout(_) | Error::NotLeader => {
                 failure.stalled = false;
+                failure.retry_after = error.retry_after();
                 return Err(failure);
             }
         }
@@ -188,9 +189,8 @@ impl Context {
 /// A failure that time or another event mends.
 pub fn transient(error: &Error, what: &str) -> Failure {
     Failure {
-        reason: error.category().to_owned(),
-        message: format!("{what}: {error}"),
-        stalled: false,
+        retry_after: error.retry_after(),
+        ..Failure::passing(error.category(), format!("{what}: {error}"))
     }
 }
 

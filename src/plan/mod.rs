@@ -86,15 +86,36 @@ pub struct Failure {
     pub message: String,
     /// Whether only an edit by a user helps (false: it is tried again).
     pub stalled: bool,
+    /// How long the API server asks to wait before it is tried again.
+    pub retry_after: Option<std::time::Duration>,
 }
 
 impl Failure {
+    /// One that time or another event mends.
+    pub fn passing(reason: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+            message: message.into(),
+            stalled: false,
+            retry_after: None,
+        }
+    }
+
+    /// Of two failures of one attempt the first, to be tried again when neither is too early.
+    pub fn both(first: Option<Self>, second: Option<Self>) -> Option<Self> {
+        let waits = [&first, &second].map(|failure| failure.as_ref()?.retry_after);
+        let mut failure = first.or(second)?;
+        failure.retry_after = waits.into_iter().flatten().max();
+        Some(failure)
+    }
+
     /// One that stays until somebody changes something.
     pub fn stalled(reason: &str, message: impl Into<String>) -> Self {
         Self {
             reason: reason.to_owned(),
             message: message.into(),
             stalled: true,
+            retry_after: None,
         }
     }
 }

@@ -284,3 +284,34 @@ async fn what_is_low_waits_no_longer_than_its_patience_when_it_is_never_calm() {
     disturber.abort();
     assert_eq!(queue.next().await, Some(("c", Low))); // it is calm
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_held_does_not_run_before_its_time_whoever_adds_it() {
+    let queue = queue();
+    let begun = Instant::now();
+    queue.add("a", Normal);
+    assert_eq!(next(&queue).await, Some("a"));
+    queue.add("a", High); // while it runs
+    queue.hold(&"a", Duration::from_secs(5));
+    queue.add_after("a", Low, Duration::from_secs(1));
+    queue.done(&"a");
+    queue.add("a", Low);
+    queue.add("b", Low);
+    assert_eq!(next(&queue).await, Some("b"), "others go on");
+    assert_eq!(queue.next().await, Some(("a", High)));
+    assert_eq!(begun.elapsed().as_secs(), 5);
+    queue.done(&"a");
+    queue.add("a", Normal);
+    assert_eq!(next(&queue).await, Some("a"), "it is free again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_waits_is_held_too() {
+    let queue = queue();
+    let begun = Instant::now();
+    queue.add("a", Normal);
+    queue.hold(&"a", Duration::from_secs(5));
+    assert_eq!(next(&queue).await, None);
+    assert_eq!(queue.next().await, Some(("a", Normal)));
+    assert_eq!(begun.elapsed().as_secs(), 5);
+}

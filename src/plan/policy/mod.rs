@@ -137,11 +137,8 @@ fn precondition(policy: &Policy, observed: &Observed) -> Result<Precondition, Fa
     };
     let meta = &object.meta;
     if meta.deleting {
-        return Err(Failure {
-            reason: "Deleting".to_owned(),
-            message: format!("{kind} {name} is being deleted; it is made anew when it is gone"),
-            stalled: false,
-        });
+        let message = format!("{kind} {name} is being deleted; it is made anew when it is gone");
+        return Err(Failure::passing("Deleting", message));
     }
     if is_of(meta, policy.uid) {
         return Ok(Precondition::UidAndVersion(meta.uid, meta.resource_version));

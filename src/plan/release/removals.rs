@@ -37,11 +37,8 @@ pub fn plan(release: &Release, observed: &Observed, unchanged: bool, now: DateTi
         }
     }
     if let Some(kind) = observed.unlisted.first().filter(|_| !leaving.is_empty()) {
-        plan.failures.push(Failure {
-            reason: "NotListed".to_owned(),
-            message: format!("{kind} cannot be listed yet: no version is removed before it can"),
-            stalled: false,
-        });
+        let message = format!("{kind} cannot be listed yet: no version is removed before it can");
+        plan.failures.push(Failure::passing("NotListed", message));
     }
     for name in leaving {
         let since = out_since(release, observed, name, unchanged);

@@ -101,11 +101,7 @@ pub fn precondition(
     }
     if meta.deleting {
         let message = format!("{kind} {name} is being deleted; it is made anew when it is gone");
-        return Err(Failure {
-            reason: "Deleting".to_owned(),
-            message,
-            stalled: false,
-        });
+        return Err(Failure::passing("Deleting", message));
     }
     Ok(if exact {
         Precondition::UidAndVersion(meta.uid, meta.resource_version)
