@@ -2,7 +2,8 @@
 //! answers to our own writes.
 //!
 //! An entry is only ever replaced by a newer one: within a kind resourceVersions are ordered (KEP-5504), and a watch
-//! event may arrive after the answer to a later write.
+//! event may arrive after the answer to a later write. But they go back when etcd is restored from a backup: then a list
+//! is older than what was known when it was asked for, which lists never are else, and is right.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -284,10 +285,10 @@ impl Store {
         }
     }
 
-    /// A list begins: what it does not bring is gone when it is done.
+    /// A list is about to be asked for: what it does not bring is gone when it is done.
     pub fn list_begins(&self, kind: &KindRef, session: u64) {
         self.with(kind, session, |table, _| {
-            table.round += 1;
+            table.begin_list();
             Vec::new()
         });
     }
@@ -300,7 +301,8 @@ impl Store {
             return false;
         };
         let round = table.round;
-        let entry = table.in_version(place, version);
+        // One that we deleted may be back, with a backup.
+        let entry = table.in_version(place, version).filter(|entry| !entry.meta.deleting);
         entry.map(|entry| entry.round = round).is_some()
     }
 
@@ -327,7 +329,9 @@ impl Store {
     /// A list is done that shows the cluster at this resourceVersion; what it did not bring, and nobody has written
     /// since, is gone.
     pub fn list_done(&self, kind: &KindRef, session: u64, resource_version: u64) {
-        self.with(kind, session, |table, index| table.sweep(kind, resource_version, index));
+        self.with(kind, session, |table, index| {
+            table.end_list(kind, resource_version, index)
+        });
         self.set_state(kind, session, KindState::Synced);
     }
 

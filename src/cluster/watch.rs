@@ -68,6 +68,8 @@ impl Watches {
             crds: self.crds.subscribe(),
             look_until: Instant::now(),
             reports: false,
+            known: false,
+            refusals: 0,
         };
         tasks.insert(kind.clone(), tokio::spawn(task.run()));
     }

@@ -46,6 +46,17 @@ pub(super) struct Table {
     pub(super) round: u32,
     /// Number of the watch that fills it.
     pub(super) session: u64,
+    /// The list that runs.
+    listing: Option<Listing>,
+}
+
+/// A list that was asked for and is not done.
+#[derive(Default)]
+struct Listing {
+    /// The newest resourceVersion that was known when it was asked for: it shows the cluster as it is since then.
+    floor: u64,
+    /// What it brought that is older than what is here, by namespace and name.
+    older: HashMap<(Arc<str>, Arc<str>), Box<Entry>>,
 }
 
 impl Default for Table {
@@ -55,6 +66,7 @@ impl Default for Table {
             namespaces: HashMap::new(),
             round: 0,
             session: 0,
+            listing: None,
         }
     }
 }
@@ -96,22 +108,21 @@ impl Table {
         };
         let namespace = index.namespace(namespace);
         let objects = self.namespaces.entry(Arc::clone(&namespace)).or_default();
-        let controller_now = new.meta.controller;
-        let change = |name, controller_before, spec| Change {
-            kind: kind.clone(),
-            namespace: Arc::clone(&namespace),
-            name,
-            controller_before,
-            controller_now,
-            gone: false,
-            spec,
-            written,
-        };
         let Some((name, _)) = objects.get_key_value(name) else {
             let name: Arc<str> = name.into();
             index.add(kind, &namespace, &name, &new.meta);
+            let controller_now = new.meta.controller;
             objects.insert(Arc::clone(&name), new);
-            return Some(change(name, None, true));
+            return Some(Change {
+                kind: kind.clone(),
+                namespace,
+                name,
+                controller_before: None,
+                controller_now,
+                gone: false,
+                spec: true,
+                written,
+            });
         };
         let name = Arc::clone(name);
         let entry = objects.get_mut(&name)?;
@@ -120,10 +131,27 @@ impl Table {
         } else {
             entry.round = new.round;
         }
-        let old = &entry.meta;
-        if is_older(new.meta.resource_version, old.resource_version) {
+        if is_older(new.meta.resource_version, entry.meta.resource_version) {
+            if let Some(listing) = self.listing.as_mut().filter(|_| !written) {
+                listing.older.insert((namespace, name), new);
+            }
             return None;
         }
+        self.replace(kind, (namespace, name), new, written, index)
+    }
+
+    /// Puts an object in the place of the one that is here.
+    fn replace(
+        &mut self,
+        kind: &KindRef,
+        (namespace, name): (Arc<str>, Arc<str>),
+        mut new: Box<Entry>,
+        written: bool,
+        index: &mut Index,
+    ) -> Option<Change> {
+        let entry = self.get_mut(&namespace, &name)?;
+        let old = &entry.meta;
+        let controller_now = new.meta.controller;
         if new.applied.is_none() && old.uid == new.meta.uid {
             new.applied = entry.applied;
         }
@@ -137,8 +165,46 @@ impl Table {
             index.remove(kind, &namespace, &name, old);
             index.add(kind, &namespace, &name, &new.meta);
         }
-        *entry = new;
-        Some(change(name, controller_before, spec))
+        *entry = *new;
+        Some(Change {
+            kind: kind.clone(),
+            namespace,
+            name,
+            controller_before,
+            controller_now,
+            gone: false,
+            spec,
+            written,
+        })
+    }
+
+    /// A list is about to be asked for.
+    pub(super) fn begin_list(&mut self) {
+        self.round += 1;
+        let versions = self.namespaces.values().flat_map(HashMap::values);
+        self.listing = Some(Listing {
+            floor: versions.map(|entry| entry.meta.resource_version).max().unwrap_or(0),
+            older: HashMap::new(),
+        });
+    }
+
+    /// The list that runs is done, and shows the cluster at this resourceVersion. What is here and not newer than that, or
+    /// than what was known when the list was asked for, is as the list shows it, or gone.
+    ///
+    /// It is older than what was known, or shows objects so, when etcd was restored from a backup: what was known then was
+    /// of a future that is not any more.
+    pub(super) fn end_list(&mut self, kind: &KindRef, version: u64, index: &mut Index) -> Vec<Change> {
+        let Listing { floor, older } = self.listing.take().unwrap_or_default();
+        let version = version.max(floor);
+        let mut changes = Vec::new();
+        for ((namespace, name), entry) in older {
+            let here = self.get(&namespace, &name);
+            if here.is_some_and(|here| here.meta.resource_version <= version) {
+                changes.extend(self.replace(kind, (namespace, name), entry, false, index));
+            }
+        }
+        changes.extend(self.sweep(kind, version, index));
+        changes
     }
 
     /// Drops an object that was deleted at this resourceVersion, unless a newer one of that name is here.

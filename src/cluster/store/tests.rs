@@ -148,6 +148,48 @@ fn what_we_wrote_after_the_list_was_made_stays() {
 }
 
 #[test]
+fn a_list_older_than_what_was_known_before_it_shows_a_cluster_that_was_restored_and_is_right() {
+    let f = Fixture::new();
+    f.list([seen("changed", 1, 30), seen("gone", 2, 31), seen("same", 3, 10)], 40);
+    f.told();
+    f.list([seen("changed", 1, 12), seen("same", 3, 10), seen("back", 4, 11)], 20);
+    let versions = ["changed", "gone", "same", "back"].map(|name| f.version(name));
+    assert_eq!(versions, [Some(12), None, Some(10), Some(11)]);
+    assert_eq!(f.told(), ["back", "changed", "gone gone"]);
+    f.put(seen("changed", 1, 21));
+    assert_eq!(f.version("changed"), Some(21), "versions are ordered again");
+}
+
+#[test]
+fn an_object_that_a_list_shows_older_than_it_was_known_before_is_as_the_list_shows_it() {
+    // The restored cluster has come further meanwhile than the one before.
+    let f = Fixture::new();
+    f.list([seen("a", 1, 30)], 40);
+    f.list([seen("a", 1, 12)], 50);
+    assert_eq!(f.version("a"), Some(12));
+}
+
+#[test]
+fn what_we_wrote_while_a_list_was_made_is_newer_than_the_list() {
+    let f = Fixture::new();
+    f.list([seen("a", 1, 10)], 12);
+    f.store.list_begins(&KIND, f.session);
+    f.store.write_through(Kind::ConfigMap, seen("a", 1, 30), None);
+    f.put(seen("a", 1, 10));
+    f.store.list_done(&KIND, f.session, 20);
+    assert_eq!(f.version("a"), Some(30));
+}
+
+#[test]
+fn what_we_deleted_is_read_when_a_list_brings_it_again() {
+    let f = Fixture::new();
+    f.list([seen("a", 1, 10)], 12);
+    f.store.mark_deleting(Kind::ConfigMap, "shop", "a", Uid(1));
+    f.store.list_begins(&KIND, f.session);
+    assert!(!f.store.has(&KIND, f.session, ("shop", "a"), Some(version(1, 10))));
+}
+
+#[test]
 fn children_are_found_by_controller_within_the_namespace() {
     let f = Fixture::new();
     f.put(child("a", 1, 10, 100));

@@ -66,7 +66,7 @@ pub(super) async fn run(client: Client, crds: broadcast::Sender<Crd>) {
             }
             Err(failure) => {
                 tracing::debug!(%failure, "watch of CRDs broke off");
-                pause.after_failure().await;
+                pause.after_failure(&failure).await;
                 let _ = crds.send(Crd::Unknown);
             }
         }

@@ -5,13 +5,18 @@
 
 use std::time::Duration;
 
-use futures::StreamExt;
+use http::{Response, header::RETRY_AFTER};
 use kube::Client;
 use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::client::Body;
 use kube::core::metadata::ListMeta;
 use kube::core::{Request, Status};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+
+use lines::Lines;
+
+mod lines;
 
 /// Objects in one page of a list.
 const PAGE: u32 = 100;
@@ -24,7 +29,7 @@ const LIST_SILENCE: Duration = Duration::from_secs(30);
 
 /// What a step brings.
 pub(super) enum Event<'a> {
-    /// A list begins.
+    /// A list is about to be asked for: it will show whatever is known by now, or what became of it.
     Begin,
     /// An object, of a list or of a watch, as JSON text.
     Apply(&'a str),
@@ -49,22 +54,29 @@ pub(super) struct Follow {
 /// Why a step ended otherwise than in time.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
-    /// The connection, or an answer that cannot be read.
-    #[error(transparent)]
-    Kube(kube::Error),
-    /// The server's refusal.
+    /// There was no answer at all.
+    #[error("the API server was not reached: {0}")]
+    Unreached(kube::Error),
+    /// The connection broke before the answer's end.
+    #[error("the answer broke off: {0}")]
+    Broken(kube::Error),
+    /// The answer cannot be read.
+    #[error("the answer cannot be read: {0}")]
+    Unreadable(serde_json::Error),
+    /// The server's refusal, and how long it asks to wait.
     #[error("{}", .0.message)]
-    Status(Box<Status>),
+    Status(Box<Status>, Option<Duration>),
     /// Nothing came for too long.
     #[error("no answer in time")]
     Silence,
 }
 
+/// As of a request made by kube itself.
 impl From<kube::Error> for Failure {
     fn from(error: kube::Error) -> Self {
         match error {
-            kube::Error::Api(status) => Self::Status(status),
-            other => Self::Kube(other),
+            kube::Error::Api(status) => Self::Status(status, None),
+            other => Self::Unreached(other),
         }
     }
 }
@@ -73,9 +85,23 @@ impl Failure {
     /// The HTTP status code, if the server answered.
     pub(super) fn code(&self) -> Option<u16> {
         match self {
-            Self::Status(status) => Some(status.code),
+            Self::Status(status, _) => Some(status.code),
             _ => None,
         }
+    }
+
+    /// How long the server asks to wait.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status(_, wait) => *wait,
+            _ => None,
+        }
+    }
+
+    /// Whether the connection was lost: the server that is found next may know less than this one did, as one that came
+    /// back from a backup.
+    pub(super) fn is_loss(&self) -> bool {
+        matches!(self, Self::Unreached(_) | Self::Broken(_) | Self::Silence)
     }
 }
 
@@ -118,12 +144,14 @@ impl Follow {
         let listing = self.resource_version.is_none();
         match &result {
             // A server without streaming lists refuses them, or never says that the list is done.
-            Err(Failure::Status(status)) if listing && matches!(status.code, 400 | 422) => self.streaming = false,
+            Err(Failure::Status(status, _)) if listing && matches!(status.code, 400 | 422) => self.streaming = false,
             Err(Failure::Silence) if listing => self.streaming = !self.streaming,
-            // The server has forgotten that place, or would send the same unreadable text again.
-            Err(Failure::Status(status)) if status.code == 410 => self.start_over(),
-            Err(Failure::Kube(kube::Error::SerdeError(_))) => self.start_over(),
-            _ => {}
+            // A server that has too much to do is not asked for more.
+            Err(Failure::Status(status, _)) if status.code == 429 => {}
+            // It has forgotten that place, or would send the same unreadable text again; or its versions may have gone
+            // back, and a watch from a version that is yet to come is silent.
+            Err(_) => self.start_over(),
+            Ok(()) => {}
         }
         result
     }
@@ -139,7 +167,7 @@ impl Follow {
                 self.requests.list(&params)
             };
             let request = request.map_err(kube::Error::BuildRequest)?;
-            let page = tokio::time::timeout(LIST_SILENCE, self.client.request::<List>(request));
+            let page = tokio::time::timeout(LIST_SILENCE, self.page(request));
             let List { metadata, items } = page.await.map_err(|_| Failure::Silence)??;
             for item in &items {
                 sink(Event::Apply(item.get()));
@@ -152,6 +180,29 @@ impl Follow {
                 return Ok(());
             }
         }
+    }
+
+    async fn page(&self, request: http::Request<Vec<u8>>) -> Result<List, Failure> {
+        let body = self.ask(request).await?.into_body();
+        let body = body.collect_bytes().await.map_err(Failure::Broken)?;
+        serde_json::from_slice(&body).map_err(Failure::Unreadable)
+    }
+
+    /// The answer, of which only the head has come.
+    async fn ask(&self, request: http::Request<Vec<u8>>) -> Result<Response<Body>, Failure> {
+        let answer = self.client.send(request.map(Body::from)).await;
+        let answer = answer.map_err(Failure::Unreached)?;
+        let code = answer.status();
+        if code.is_success() {
+            return Ok(answer);
+        }
+        let wait = answer.headers().get(RETRY_AFTER).cloned();
+        let wait = wait.and_then(|value| value.to_str().ok()?.parse().ok());
+        let body = answer.into_body().collect_bytes().await.map_err(Failure::Broken)?;
+        let text = String::from_utf8_lossy(&body);
+        let status = serde_json::from_str(&text).unwrap_or_else(|_| Status::failure(text.trim(), ""));
+        let status = status.with_code(code.as_u16()).boxed();
+        Err(Failure::Status(status, wait.map(Duration::from_secs)))
     }
 
     /// Watches from a resourceVersion; with `initial` the server sends the list first, as of now.
@@ -172,19 +223,19 @@ impl Follow {
             self.requests.watch(&params, version)
         };
         let request = request.map_err(kube::Error::BuildRequest)?;
-        let events = tokio::time::timeout(LIST_SILENCE, self.client.request_events::<Box<RawValue>>(request));
-        let mut events = events.await.map_err(|_| Failure::Silence)??.boxed();
         let mut listing = initial;
         if listing {
             sink(Event::Begin);
         }
+        let answer = tokio::time::timeout(LIST_SILENCE, self.ask(request));
+        let mut lines = Lines::of(answer.await.map_err(|_| Failure::Silence)??.into_body());
         loop {
             let silence = if listing { LIST_SILENCE } else { WATCH_SILENCE };
-            let next = tokio::time::timeout(silence, events.next()).await;
-            let Some(event) = next.map_err(|_| Failure::Silence)? else {
+            let next = tokio::time::timeout(silence, lines.next()).await;
+            let Some(line) = next.map_err(|_| Failure::Silence)?.map_err(Failure::Broken)? else {
                 return Ok(());
             };
-            match event? {
+            match event(line)? {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                     sink(Event::Apply(object.get()));
                     self.advance(listing, object.get());
@@ -203,7 +254,7 @@ impl Follow {
                         self.resource_version = Some(version);
                     }
                 }
-                WatchEvent::Error(status) => return Err(Failure::Status(status)),
+                WatchEvent::Error(status) => return Err(Failure::Status(status, None)),
             }
         }
     }
@@ -224,6 +275,14 @@ impl Follow {
             self.resource_version = Some(wire.metadata.resource_version.to_owned());
         }
     }
+}
+
+/// An event, or a Status in its place.
+fn event(line: &[u8]) -> Result<WatchEvent<Box<RawValue>>, Failure> {
+    serde_json::from_slice(line).map_err(|error| match serde_json::from_slice::<Status>(line) {
+        Ok(status) if status.code > 0 => Failure::Status(status.boxed(), None),
+        _ => Failure::Unreadable(error),
+    })
 }
 
 /// A resourceVersion that is no number counts as newer than everything.

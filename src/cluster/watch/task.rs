@@ -22,8 +22,9 @@ const BECOMES_SERVED: Duration = Duration::from_secs(30);
 /// How often to look for it meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// A kind that was there is missing when it was not found this often in a row.
-const GONE_AFTER: u32 = 4;
+/// A kind whose objects were known is missing, forbidden or cannot be listed when the server said so this often in a row:
+/// one that starts says so of everything for a moment.
+const BELIEVED_AFTER: u32 = 4;
 
 pub(super) struct Task {
     pub(super) client: Client,
@@ -36,6 +37,10 @@ pub(super) struct Task {
     pub(super) look_until: Instant,
     /// Whether the kind has a status, that a controller writes: known of a kind that is none of ours.
     pub(super) reports: bool,
+    /// Whether its objects were known when it was last asked for in vain.
+    pub(super) known: bool,
+    /// Answers in a row that were none of the kind's objects.
+    pub(super) refusals: u32,
 }
 
 impl Task {
@@ -43,12 +48,11 @@ impl Task {
     pub(super) async fn run(mut self) {
         let mut pause = Pause::default();
         let mut follow = None;
-        let mut absences = 0;
         let mut asked_otherwise = false;
         loop {
             let failure = match self.follow_on(&mut follow).await {
                 Ok(()) => {
-                    absences = 0;
+                    self.refusals = 0;
                     pause.after_success().await;
                     continue;
                 }
@@ -58,15 +62,15 @@ impl Task {
             let other_form = matches!(failure, Failure::Silence) || matches!(failure.code(), Some(400 | 410 | 422));
             let unlisted = !other_form || asked_otherwise;
             asked_otherwise |= other_form;
+            let believed = self.note(&failure);
             match failure.code() {
                 Some(404) => {
                     follow = None;
-                    absences += 1;
                     // One API server of several may know a CRD later than the others: a kind that was there is looked
                     // for again before its objects are given up.
-                    if self.store.synced(&self.kind) == KindState::Synced {
+                    if self.known {
                         self.look_until = Instant::now() + BECOMES_SERVED;
-                        if absences < GONE_AFTER {
+                        if !believed {
                             tokio::time::sleep(LOOK_EVERY).await;
                             continue;
                         }
@@ -78,24 +82,45 @@ impl Task {
                         self.wait_for_crd().await;
                     }
                 }
+                Some(403) if !believed => {
+                    follow = None;
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
                 Some(403) => {
                     follow = None;
                     let rule = format!("allow list, watch on {}", self.resource_name());
                     self.set_state(KindState::Forbidden(rule.into()));
-                    pause.after_failure().await;
+                    pause.after_failure(&failure).await;
                 }
-                Some(410) => pause.after_failure().await,
+                Some(410) => pause.after_failure(&failure).await,
                 // Storage of a new CRD is not ready at once.
                 Some(429) if Instant::now() < self.look_until => tokio::time::sleep(LOOK_EVERY).await,
                 _ => {
                     tracing::warn!(kind = %self.kind, %failure, "watch broke off");
-                    if unlisted && self.store.synced(&self.kind) == KindState::Syncing {
+                    if unlisted && believed && self.store.synced(&self.kind) == KindState::Syncing {
                         self.set_state(KindState::Unlisted(cut(&failure.to_string()).into()));
                     }
-                    pause.after_failure().await;
+                    pause.after_failure(&failure).await;
                 }
             }
         }
+    }
+
+    /// Takes in that the kind was asked for in vain; whether what the server says of it is believed.
+    ///
+    /// When the connection is lost the kind's objects are not known until they are listed again: nothing is written from
+    /// what another server, or the same one before it was restored, said.
+    fn note(&mut self, failure: &Failure) -> bool {
+        let state = self.store.synced(&self.kind);
+        self.known = state == KindState::Synced || (self.known && state == KindState::Syncing);
+        if self.known && failure.is_loss() {
+            self.store.set_state(&self.kind, self.session, KindState::Syncing);
+        }
+        if matches!(failure, Failure::Unreached(_)) {
+            return !self.known;
+        }
+        self.refusals = self.refusals.saturating_add(1);
+        !self.known || self.refusals >= BELIEVED_AFTER
     }
 
     /// One step, or until the kind's CRD goes.
@@ -233,11 +258,10 @@ async fn discover(client: &Client, gvk: &Gvk) -> Result<(Resource, bool), Failur
             let (group, version, plural) = (group.clone(), version.clone(), resource.name.clone());
             Ok((Resource { group, version, plural }, reports))
         }
-        None => Err(Failure::Status(
-            kube::core::Status::failure("the server does not have the kind", "NotFound")
-                .with_code(404)
-                .boxed(),
-        )),
+        None => {
+            let status = kube::core::Status::failure("the server does not have the kind", "NotFound");
+            Err(Failure::Status(status.with_code(404).boxed(), None))
+        }
     }
 }
 
@@ -276,14 +300,28 @@ impl Pause {
         self.wait(Duration::from_millis(20)).await;
     }
 
-    /// After an error: 500 ms, doubled with each.
-    pub(super) async fn after_failure(&mut self) {
-        self.wait(Duration::from_millis(500)).await;
+    /// After an error: 500 ms, doubled with each, and as long as the server asks for. What broke off is taken up at once,
+    /// the first time.
+    pub(super) async fn after_failure(&mut self, failure: &Failure) {
+        let begun = Instant::now();
+        match failure {
+            Failure::Broken(_) if self.is_fresh() => self.after_success().await,
+            _ => self.wait(Duration::from_millis(500)).await,
+        }
+        if let Some(asked) = failure.retry_after() {
+            tokio::time::sleep_until(begun + asked).await;
+            self.begun = Instant::now();
+        }
+    }
+
+    /// Whether the last attempt went well for a while.
+    fn is_fresh(&self) -> bool {
+        self.begun.elapsed() > Duration::from_secs(10)
     }
 
     /// Doubles with each attempt that lasted less than 10 s, to 30 s; half of it is random.
     async fn wait(&mut self, first: Duration) {
-        if self.begun.elapsed() > Duration::from_secs(10) {
+        if self.is_fresh() {
             self.failures = 0;
         }
         let whole = Duration::from_secs(30).min(first * 2_u32.saturating_pow(self.failures));

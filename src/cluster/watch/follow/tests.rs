@@ -107,7 +107,7 @@ async fn a_server_without_streaming_lists_is_listed_in_pages() {
         (200, event("ADDED", &object("c", 8))),
     ];
     let (mut follow, asked) = server(answers).await;
-    assert_eq!(step(&mut follow).await, (String::new(), Err(Some(422))));
+    assert_eq!(step(&mut follow).await, ("begin".to_owned(), Err(Some(422))));
     assert_eq!(step(&mut follow).await, ("begin a b done@7".to_owned(), Ok(())));
     assert_eq!(step(&mut follow).await, ("c".to_owned(), Ok(())));
     let asked = asked.lock().unwrap();
@@ -152,15 +152,35 @@ async fn unreadable_text_in_a_watch_leads_to_a_new_list() {
 }
 
 #[tokio::test]
-async fn other_errors_keep_the_place() {
+async fn a_server_that_has_too_much_to_do_is_not_asked_for_a_list() {
     let answers = vec![
         (200, list_is_done(7)),
-        (503, status(503)),
+        (429, status(429)),
         (200, event("ADDED", &object("a", 8))),
     ];
     let (mut follow, asked) = server(answers).await;
     assert_eq!(step(&mut follow).await, ("begin done@7".to_owned(), Ok(())));
-    assert_eq!(step(&mut follow).await, (String::new(), Err(Some(503))));
+    assert_eq!(step(&mut follow).await, (String::new(), Err(Some(429))));
     assert_eq!(step(&mut follow).await, ("a".to_owned(), Ok(())));
     assert!(asked.lock().unwrap()[2].ends_with("resourceVersion=7 HTTP/1.1"));
+}
+
+#[tokio::test]
+async fn after_any_other_error_what_is_there_is_listed_anew() {
+    let answers = vec![(200, list_is_done(7)), (503, status(503)), (200, list_is_done(5))];
+    let (mut follow, _) = server(answers).await;
+    assert_eq!(step(&mut follow).await, ("begin done@7".to_owned(), Ok(())));
+    assert_eq!(step(&mut follow).await, (String::new(), Err(Some(503))));
+    assert_eq!(step(&mut follow).await, ("begin done@5".to_owned(), Ok(())));
+}
+
+#[tokio::test]
+async fn a_watch_that_ends_within_an_event_goes_on_before_that_event() {
+    let whole = event("ADDED", &object("a", 8));
+    let half = whole.split_at(whole.len() / 2).0.to_owned();
+    let stream = [list_is_done(7), half];
+    let (mut follow, asked) = server(vec![(200, stream.concat()), (200, whole)]).await;
+    assert_eq!(step(&mut follow).await, ("begin done@7".to_owned(), Ok(())));
+    assert_eq!(step(&mut follow).await, ("a".to_owned(), Ok(())));
+    assert!(asked.lock().unwrap()[1].ends_with("resourceVersion=7 HTTP/1.1"));
 }
