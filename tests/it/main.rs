@@ -11,6 +11,7 @@ mod crds;
 mod dependencies;
 mod docs;
 mod errors;
+mod faults;
 mod golden;
 mod harness;
 mod http_route;

@@ -302,11 +302,7 @@ fn reconcile_policy(world: &mut World, mut crash: Crash) -> Came {
             Err(Refused) => {
                 came.wrote = true;
                 world.wakeups.policy.wake();
-                failures.push(Failure {
-                    reason: "Conflict".to_owned(),
-                    message: String::new(),
-                    stalled: false,
-                });
+                failures.push(Failure::passing("Conflict", ""));
             }
         }
     }
