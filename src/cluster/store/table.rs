@@ -137,7 +137,7 @@ impl Table {
             }
             return None;
         }
-        self.replace(kind, (namespace, name), new, written, index)
+        self.replace(kind, (namespace, name), *new, written, index)
     }
 
     /// Puts an object in the place of the one that is here.
@@ -145,7 +145,7 @@ impl Table {
         &mut self,
         kind: &KindRef,
         (namespace, name): (Arc<str>, Arc<str>),
-        mut new: Box<Entry>,
+        mut new: Entry,
         written: bool,
         index: &mut Index,
     ) -> Option<Change> {
@@ -165,7 +165,7 @@ impl Table {
             index.remove(kind, &namespace, &name, old);
             index.add(kind, &namespace, &name, &new.meta);
         }
-        *entry = *new;
+        *entry = new;
         Some(Change {
             kind: kind.clone(),
             namespace,
@@ -200,7 +200,7 @@ impl Table {
         for ((namespace, name), entry) in older {
             let here = self.get(&namespace, &name);
             if here.is_some_and(|here| here.meta.resource_version <= version) {
-                changes.extend(self.replace(kind, (namespace, name), entry, false, index));
+                changes.extend(self.replace(kind, (namespace, name), *entry, false, index));
             }
         }
         changes.extend(self.sweep(kind, version, index));

@@ -112,6 +112,9 @@ impl Task {
     /// what another server, or the same one before it was restored, said.
     fn note(&mut self, failure: &Failure) -> bool {
         let state = self.store.synced(&self.kind);
+        if state == KindState::Synced {
+            self.refusals = 0;
+        }
         self.known = state == KindState::Synced || (self.known && state == KindState::Syncing);
         if self.known && failure.is_loss() {
             self.store.set_state(&self.kind, self.session, KindState::Syncing);
@@ -251,18 +254,14 @@ async fn discover(client: &Client, gvk: &Gvk) -> Result<(Resource, bool), Failur
     let found = resources
         .iter()
         .find(|resource| resource.kind == *kind && resource.namespaced && !resource.name.contains('/'));
-    match found {
-        Some(resource) => {
-            let status = format!("{}/status", resource.name);
-            let reports = resources.iter().any(|resource| resource.name == status);
-            let (group, version, plural) = (group.clone(), version.clone(), resource.name.clone());
-            Ok((Resource { group, version, plural }, reports))
-        }
-        None => {
-            let status = kube::core::Status::failure("the server does not have the kind", "NotFound");
-            Err(Failure::Status(status.with_code(404).boxed(), None))
-        }
-    }
+    let Some(resource) = found else {
+        let status = kube::core::Status::failure("the server does not have the kind", "NotFound");
+        return Err(Failure::Status(status.with_code(404).boxed(), None));
+    };
+    let status = format!("{}/status", resource.name);
+    let reports = resources.iter().any(|resource| resource.name == status);
+    let (group, version, plural) = (group.clone(), version.clone(), resource.name.clone());
+    Ok((Resource { group, version, plural }, reports))
 }
 
 fn group(kind: &KindRef) -> &str {

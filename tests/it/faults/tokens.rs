@@ -31,9 +31,9 @@ fn token(test: &Test, secret: &str) -> String {
 fn with_token_file(test: &Test) -> (PathBuf, PathBuf) {
     let folder = &test.cluster.folder;
     let [config, file] = ["kubeconfig", "token"].map(|name| folder.join(format!("{}.{name}", test.namespace)));
-    let mut text: Value = serde_yaml::from_str(&fs::read_to_string(test.kubeconfig()).unwrap()).unwrap();
-    text["users"][0]["user"] = json!({ "tokenFile": file });
-    fs::write(&config, text.to_string()).unwrap();
+    let mut login: Value = serde_yaml::from_str(&fs::read_to_string(test.kubeconfig()).unwrap()).unwrap();
+    login["users"][0]["user"] = json!({ "tokenFile": file });
+    fs::write(&config, login.to_string()).unwrap();
     (config, file)
 }
 

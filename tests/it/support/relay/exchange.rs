@@ -143,7 +143,7 @@ fn pass_events(shared: Arc<Shared>, (method, path): (Method, String), from: Inco
                 if over {
                     shared.note(format!("{method} {path}"), true);
                 }
-                for frame in befallen(event, fault) {
+                for frame in befallen(event, fault.as_ref()) {
                     if to.send(frame).await.is_err() {
                         return;
                     }
@@ -162,13 +162,13 @@ fn pass_events(shared: Arc<Shared>, (method, path): (Method, String), from: Inco
 }
 
 /// What is passed on of an event.
-fn befallen(mut event: Vec<u8>, fault: Option<Fault>) -> Vec<io::Result<Frame<Bytes>>> {
+fn befallen(mut event: Vec<u8>, fault: Option<&Fault>) -> Vec<io::Result<Frame<Bytes>>> {
     let frame = |bytes: Vec<u8>| Ok(Frame::data(Bytes::from(bytes)));
     match fault {
         Some(Fault::Halved { breaks }) => {
             event.truncate(event.len() / 2);
             let mut frames = vec![frame(event)];
-            if breaks {
+            if *breaks {
                 frames.push(Err(io::ErrorKind::ConnectionReset.into()));
             }
             frames
