@@ -43,6 +43,7 @@ cluster-down: ## End it; NAME=…
 
 .PHONY: test
 test: test-cluster ## Test everything: the local cluster, and the operator by itself and in real clusters
+	PROFILE=dev image/build.sh binary
 	cargo test --locked
 
 .PHONY: test-cluster
@@ -78,6 +79,14 @@ verify: generate lint test ## Everything that a commit must pass; ends with a cl
 .PHONY: build
 build: ## Build the operator
 	cargo build --locked
+
+.PHONY: image
+image: ## Make a container image of the static binary with buildah, podman or docker; IMAGE=ghcr.io/iter8-tools/iter8:dev
+	@image/build.sh image
+
+.PHONY: static
+static: ## Build the operator as one static file, and print its path; PROFILE=dev: sooner, and larger
+	@image/build.sh binary
 
 .PHONY: generate
 generate: crds ## Write everything that is generated: CRDs, RBAC, the reference, golden files

@@ -129,6 +129,14 @@ pub fn classify(sent: Sent<'_>, status: &Status, retry_after: Option<Duration>) 
 
 /// Reads an error without an answer: the connection, or an answer that is no JSON.
 pub fn broken(error: &dyn std::error::Error) -> Error {
+    Error::Transient {
+        retry_after: None,
+        message: causes(error),
+    }
+}
+
+/// What an error says, and what its causes say besides.
+pub fn causes(error: &dyn std::error::Error) -> String {
     let mut message = error.to_string();
     let mut source = error.source();
     while let Some(inner) = source {
@@ -138,10 +146,7 @@ pub fn broken(error: &dyn std::error::Error) -> Error {
         }
         source = inner.source();
     }
-    Error::Transient {
-        retry_after: None,
-        message: cut(&message),
-    }
+    cut(&message)
 }
 
 /// The authorizer says `User "..." cannot <verb> resource ...`; an admission webhook or a policy words its refusals

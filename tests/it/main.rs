@@ -15,6 +15,7 @@ mod faults;
 mod golden;
 mod harness;
 mod http_route;
+mod image;
 mod objects;
 mod ownership;
 mod planner;

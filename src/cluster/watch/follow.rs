@@ -14,6 +14,7 @@ use kube::core::{Request, Status};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::cluster::error::causes;
 use lines::Lines;
 
 mod lines;
@@ -55,10 +56,10 @@ pub(super) struct Follow {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     /// There was no answer at all.
-    #[error("the API server was not reached: {0}")]
+    #[error("the API server was not reached: {}", causes(.0))]
     Unreached(kube::Error),
     /// The connection broke before the answer's end.
-    #[error("the answer broke off: {0}")]
+    #[error("the answer broke off: {}", causes(.0))]
     Broken(kube::Error),
     /// The answer cannot be read.
     #[error("the answer cannot be read: {0}")]
