@@ -89,8 +89,8 @@ static: ## Build the operator as one static file, and print its path; PROFILE=de
 	@image/build.sh binary
 
 .PHONY: generate
-generate: crds ## Write everything that is generated: CRDs, RBAC, the reference, golden files
-	UPDATE_GOLDEN=1 cargo test --locked --test it -- --quiet rbac reference objects routes
+generate: crds ## Write everything that is generated: CRDs, RBAC, schemas of charts, the reference, golden files
+	UPDATE_GOLDEN=1 cargo test --locked --test it -- --quiet rbac reference objects routes generated
 
 .PHONY: crds
 crds: ## Write crds/ from the types in src/api

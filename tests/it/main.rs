@@ -16,6 +16,7 @@ mod golden;
 mod harness;
 mod http_route;
 mod image;
+mod install;
 mod objects;
 mod ownership;
 mod planner;

@@ -13,6 +13,7 @@ pub mod api;
 pub mod audit;
 pub mod cluster;
 pub mod gateway;
+pub mod helm;
 pub mod kubectl;
 pub mod manifest;
 pub mod operator;

@@ -14,6 +14,7 @@ use super::api::Resource;
 use super::audit::{AuditLog, Mark, Request};
 use super::cluster::{Cluster, SERVICE_ACCOUNT, cluster, skip_unless_local, user};
 use super::gateway::{self, Verdict};
+use super::helm::Helm;
 use super::kubectl::Kubectl;
 use super::operator::{self, Operator};
 use super::recorder::Recorder;
@@ -185,6 +186,11 @@ impl Test {
         let said = self.kubectl.run(arguments, "");
         assert!(!said.ok, "kubectl did not fail: {}", said.stdout);
         said.stderr
+    }
+
+    /// `helm` in the test's namespace.
+    pub fn helm(&self) -> Helm {
+        Helm::beside(&self.kubectl)
     }
 
     /// `kubectl apply -f -`.
