@@ -14,6 +14,8 @@ CRDS ?= gateway,istio,knative
 CLUSTER ?= local
 # Not empty: the demo has a real gateway and real requests.
 TRAFFIC ?=
+# For `make dist`.
+KUBECTL ?= kubectl
 
 cluster := go run -C tests/cluster .
 
@@ -87,6 +89,10 @@ image: ## Make a container image of the static binary with buildah, podman or do
 .PHONY: static
 static: ## Build the operator as one static file, and print its path; PROFILE=dev: sooner, and larger
 	@image/build.sh binary
+.PHONY: dist
+dist: ## Write dist/install.yaml, for kubectl apply --server-side -f; KUBECTL=…
+	@mkdir -p dist
+	$(KUBECTL) kustomize config/cluster > dist/install.yaml
 
 .PHONY: generate
 generate: crds ## Write everything that is generated: CRDs, RBAC, schemas of charts, the reference, golden files

@@ -1,4 +1,4 @@
-//! What the operator may do: the rules of its `ClusterRole`, from which `config/rbac/cluster_role.yaml` is made.
+//! What the operator may do: the rules from which the roles in `config/` and in `charts/controller` are made.
 
 /// One rule, as in RBAC (`rbac.authorization.k8s.io/v1`, `PolicyRule`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,15 @@ const READ_AND_WRITE: &[&str] = &["list", "watch", "create", "patch", "delete"];
 /// Status is applied too, to objects that exist.
 const REPORT: &[&str] = &["patch"];
 
-/// All that the operator asks of an API server.
+impl Permission {
+    /// Whether its objects are in no namespace, so that a `Role` cannot give it.
+    pub fn is_outside_of_namespaces(&self) -> bool {
+        self.group == "apiextensions.k8s.io"
+    }
+}
+
+/// What the operator asks of an API server wherever it watches: in all namespaces, or in one. There it has a `Role`, and
+/// not the right to that which is in no namespace.
 pub const PERMISSIONS: &[Permission] = &[
     Permission {
         group: "iter8.tools",
@@ -89,6 +97,14 @@ pub const PERMISSIONS: &[Permission] = &[
         why: "Events on Releases and RoutePolicies",
     },
 ];
+
+/// What it asks for in the namespace that it runs in.
+pub const OWN_NAMESPACE: &[Permission] = &[Permission {
+    group: "coordination.k8s.io",
+    resources: &["leases"],
+    verbs: &["get", "create", "update", "patch"],
+    why: "which replica leads",
+}];
 
 #[cfg(test)]
 mod tests {

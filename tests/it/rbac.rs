@@ -4,29 +4,35 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
 
-use iter8::cluster::permissions::PERMISSIONS;
+use iter8::cluster::permissions::{OWN_NAMESPACE, PERMISSIONS, Permission};
 
 use crate::golden;
 use crate::support::audit::Request;
 use crate::support::relay::Relay;
 use crate::support::{SOON, Test, holds, skip_unless_local};
 
-/// The operator's `ClusterRole`, as YAML.
-fn cluster_role() -> String {
-    let list = |words: &[&str]| words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(", ");
-    let mut text = "# Made from src/cluster/permissions.rs by `UPDATE_GOLDEN=1 cargo test --test it rbac`.
+/// The operator's role of this kind and name, as YAML.
+fn role(kind: &str, name: &str, rules: &str) -> String {
+    format!(
+        "# Made from src/cluster/permissions.rs by `make generate`.
 apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
+kind: {kind}
 metadata:
-  name: iter8
+  name: {name}
 rules:
-"
-    .to_owned();
-    for rule in PERMISSIONS {
+{rules}"
+    )
+}
+
+/// Rules of a role, as YAML.
+pub fn rules<'a>(permissions: impl IntoIterator<Item = &'a Permission>) -> String {
+    let list = |words: &[&str]| words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(", ");
+    let mut text = String::new();
+    for rule in permissions {
         let (group, resources, verbs) = (quoted(rule.group), list(rule.resources), list(rule.verbs));
-        write!(
+        writeln!(
             text,
-            "# {}\n- apiGroups: [{group}]\n  resources: [{resources}]\n  verbs: [{verbs}]\n",
+            "# {}\n- apiGroups: [{group}]\n  resources: [{resources}]\n  verbs: [{verbs}]",
             rule.why
         )
         .unwrap();
@@ -43,9 +49,22 @@ fn quoted(word: &str) -> String {
 }
 
 #[test]
-fn the_cluster_role_is_what_the_operator_says_it_needs() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/rbac/cluster_role.yaml");
-    golden::check([golden::compare_file(&path, &cluster_role())]);
+fn the_roles_are_what_the_operator_says_it_needs() {
+    let within = PERMISSIONS.iter().filter(|rule| !rule.is_outside_of_namespaces());
+    golden::check(
+        [
+            (
+                "rbac/cluster_role.yaml",
+                role("ClusterRole", "iter8", &rules(PERMISSIONS)),
+            ),
+            ("rbac/own_role.yaml", role("Role", "iter8-own", &rules(OWN_NAMESPACE))),
+            ("namespace/role.yaml", role("Role", "iter8", &rules(within))),
+        ]
+        .map(|(file, text)| {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(file);
+            golden::compare_file(&path, &text)
+        }),
+    );
 }
 
 /// Group, plural with subresource, verb.

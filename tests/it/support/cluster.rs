@@ -41,7 +41,7 @@ pub fn cluster() -> Arc<Cluster> {
         Arc::new(if is_current() {
             Cluster::current()
         } else {
-            Cluster::launch(format!("it-{}", process::id()), false)
+            Cluster::launch(format!("it-{}", process::id()), false, With::Operator)
         })
     });
     Arc::clone(&SHARED)
@@ -50,11 +50,29 @@ pub fn cluster() -> Arc<Cluster> {
 /// A cluster for one test, that ends with it: for an operator of all namespaces, for killing components, for counts of
 /// everything. `None`, with the reason printed, where tests use a cluster that is there already.
 pub fn dedicated_cluster(name: &str) -> Option<Arc<Cluster>> {
+    own_cluster(name, With::Operator)
+}
+
+/// The same without CRDs and rights of the operator: it is to be installed.
+pub fn bare_cluster(name: &str) -> Option<Arc<Cluster>> {
+    own_cluster(name, With::Nothing)
+}
+
+fn own_cluster(name: &str, with: With) -> Option<Arc<Cluster>> {
     if skip_unless_local("a cluster of its own") {
         return None;
     }
     let name = format!("it-{}-{name}", process::id());
-    Some(Arc::new(Cluster::launch(name, true)))
+    Some(Arc::new(Cluster::launch(name, true, with)))
+}
+
+/// What of the operator a cluster has from the beginning.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum With {
+    /// Its CRDs, its ServiceAccount and its rights.
+    Operator,
+    /// A namespace for it.
+    Nothing,
 }
 
 /// Whether the test must be skipped because it needs `what`, which only a cluster has that the tests started; says so.
@@ -78,7 +96,7 @@ fn is_current() -> bool {
 
 impl Cluster {
     /// Starts one. It ends with this process at the latest.
-    fn launch(name: String, dedicated: bool) -> Self {
+    fn launch(name: String, dedicated: bool, with: With) -> Self {
         let pid = process::id().to_string();
         let up = [
             "up",
@@ -100,9 +118,12 @@ impl Cluster {
         let folder = path("dir").join("tests");
         let kubectl = path("binDir").join("kubectl");
         let audit_log = Some(path("auditLog"));
-        let cluster = Self::install(kubectl, kubeconfig.into(), folder, audit_log, Some(name), dedicated);
-        // Its garbage collector looks for new kinds every 30 s, and at its start.
-        cluster.component("restart", "kube-controller-manager");
+        let cluster = Self::prepare(kubectl, kubeconfig.into(), folder, audit_log, Some(name), dedicated);
+        if with == With::Nothing {
+            return cluster;
+        }
+        let cluster = cluster.with_operator();
+        cluster.collect_new_kinds();
         cluster
     }
 
@@ -118,11 +139,10 @@ impl Cluster {
         );
         assert!(said.ok, "{}", said.stderr);
         fs::write(&kubeconfig, said.stdout).unwrap();
-        Self::install("kubectl".into(), kubeconfig, folder, None, None, false)
+        Self::prepare("kubectl".into(), kubeconfig, folder, None, None, false).with_operator()
     }
 
-    /// Gives a cluster what every user of the operator gives it.
-    fn install(
+    fn prepare(
         kubectl: PathBuf,
         kubeconfig: PathBuf,
         folder: PathBuf,
@@ -137,31 +157,53 @@ impl Cluster {
             namespace: None,
             kubeconfig,
         };
-        let crds = say(Command::new(BINARY).arg("crdgen"), "");
-        assert!(crds.ok, "iter8 crdgen: {}", crds.stderr);
-        kubectl.ok(["apply", "--server-side", "--filename=-"], &crds.stdout);
         let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": SERVICE_ACCOUNT.0 } });
         kubectl.ok(["apply", "--filename=-"], &namespace.to_string());
-        let rbac = concat!(env!("CARGO_MANIFEST_DIR"), "/config/rbac");
-        kubectl.ok(["apply", "--kustomize", rbac], "");
-        let names = ["crd/releases.iter8.tools", "crd/routepolicies.iter8.tools"];
-        kubectl.ok(
-            ["wait", "--for=condition=Established", "--timeout=60s"]
-                .iter()
-                .chain(&names),
-            "",
-        );
-        let operator_kubeconfig = login(&kubectl, &folder, SERVICE_ACCOUNT.1);
         let api = Api::new(&kubectl.kubeconfig);
         Self {
             audit: audit_log.map(|path| AuditLog::new(path, api.clone())),
             kubectl,
             api,
+            operator_kubeconfig: kubeconfig_of(&folder, SERVICE_ACCOUNT.1),
             folder,
-            operator_kubeconfig,
             launched,
             dedicated,
         }
+    }
+
+    /// Gives it what every user of the operator gives it.
+    fn with_operator(self) -> Self {
+        let crds = say(Command::new(BINARY).arg("crdgen"), "");
+        assert!(crds.ok, "iter8 crdgen: {}", crds.stderr);
+        self.kubectl
+            .ok(["apply", "--server-side", "--filename=-"], &crds.stdout);
+        let rbac = concat!(env!("CARGO_MANIFEST_DIR"), "/config/rbac");
+        self.kubectl.ok(["apply", "--kustomize", rbac], "");
+        let names = ["crd/releases.iter8.tools", "crd/routepolicies.iter8.tools"];
+        let wait = ["wait", "--for=condition=Established", "--timeout=60s"];
+        self.kubectl.ok(wait.iter().chain(&names), "");
+        self.login(SERVICE_ACCOUNT.0, SERVICE_ACCOUNT.1);
+        self
+    }
+
+    /// Lets the garbage collector see kinds that were installed just now: it looks for them every 30 s, and at its start.
+    pub fn collect_new_kinds(&self) {
+        self.component("restart", "kube-controller-manager");
+    }
+
+    /// Writes the admin's kubeconfig with the ServiceAccount's token in place of the admin's login.
+    #[track_caller]
+    pub fn login(&self, namespace: &str, account: &str) -> PathBuf {
+        let token = self
+            .kubectl
+            .within(namespace)
+            .ok(["create", "token", account, "--duration=24h"], "");
+        let view = ["config", "view", "--raw", "--minify", "--flatten", "--output=json"];
+        let mut config: Value = serde_json::from_str(&self.kubectl.ok(view, "")).unwrap();
+        config["users"][0]["user"] = json!({ "token": token.trim() });
+        let path = kubeconfig_of(&self.folder, account);
+        fs::write(&path, config.to_string()).unwrap();
+        path
     }
 
     /// An operator beside those of [`super::Test`]s: of one namespace, or of all. Its log is in the cluster's folder.
@@ -182,7 +224,7 @@ impl Cluster {
             ["create", "clusterrolebinding", name, "--clusterrole=iter8", &subject],
             "",
         );
-        (user(name), login(&self.kubectl, &self.folder, name))
+        (user(name), self.login(SERVICE_ACCOUNT.0, name))
     }
 
     /// `stop`, `start` or `restart` a component of a cluster that we started, as `kube-apiserver`; data stay.
@@ -206,17 +248,8 @@ pub fn user(account: &str) -> String {
     format!("system:serviceaccount:{}:{account}", SERVICE_ACCOUNT.0)
 }
 
-/// Writes the admin's kubeconfig with the ServiceAccount's token in place of the admin's login.
-fn login(kubectl: &Kubectl, folder: &Path, account: &str) -> PathBuf {
-    let token = kubectl
-        .within(SERVICE_ACCOUNT.0)
-        .ok(["create", "token", account, "--duration=24h"], "");
-    let view = ["config", "view", "--raw", "--minify", "--flatten", "--output=json"];
-    let mut config: Value = serde_json::from_str(&kubectl.ok(view, "")).unwrap();
-    config["users"][0]["user"] = json!({ "token": token.trim() });
-    let path = folder.join(format!("{account}.kubeconfig"));
-    fs::write(&path, config.to_string()).unwrap();
-    path
+fn kubeconfig_of(folder: &Path, account: &str) -> PathBuf {
+    folder.join(format!("{account}.kubeconfig"))
 }
 
 /// Runs the launcher and returns what it prints.

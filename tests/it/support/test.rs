@@ -60,7 +60,12 @@ impl Test {
     /// A namespace in this cluster, without an operator.
     #[track_caller]
     pub fn within(cluster: Arc<Cluster>, name: &str) -> Self {
-        let namespace = unique(name);
+        Self::in_namespace(cluster, unique(name))
+    }
+
+    /// In a namespace of exactly this name, of which only one test may make use; without an operator.
+    #[track_caller]
+    pub fn in_namespace(cluster: Arc<Cluster>, namespace: String) -> Self {
         cluster.kubectl.ok(["create", "namespace", &namespace], "");
         let begin = cluster.audit.as_ref().map(AuditLog::mark);
         Self {

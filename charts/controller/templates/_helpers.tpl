@@ -1,0 +1,19 @@
+{{- define "iter8.labels" -}}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{ include "iter8.selector" . }}
+{{- end }}
+
+{{- define "iter8.selector" -}}
+app.kubernetes.io/name: iter8
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "iter8.serviceAccount" -}}
+{{- if .Values.serviceAccount.create }}
+{{- .Values.serviceAccount.name | default .Release.Name }}
+{{- else }}
+{{- required "serviceAccount.name is required without serviceAccount.create: name the ServiceAccount that is there" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
