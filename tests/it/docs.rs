@@ -26,7 +26,7 @@ fn read(path: &str) -> String {
 }
 
 /// The fenced blocks of a page: what is written behind the fence, and the text.
-fn blocks(page: &str) -> Vec<(&str, &str)> {
+pub fn blocks(page: &str) -> Vec<(&str, &str)> {
     let parts: Vec<&str> = page.split("```").collect();
     assert!(parts.len() % 2 == 1, "a block is not closed");
     parts
@@ -76,7 +76,7 @@ fn ageless(word: &str) -> &str {
     if is_age { "AGE" } else { word }
 }
 
-fn shell(test: &Test, kubeconfig: &Path, script: &str) -> Said {
+pub fn shell(test: &Test, kubeconfig: &Path, script: &str) -> Said {
     let kubectl = test.cluster.kubectl.binary.parent().map(Path::to_path_buf);
     let iter8 = Path::new(BINARY).parent().map(Path::to_path_buf);
     let path = env::var_os("PATH").unwrap_or_default();
@@ -89,7 +89,7 @@ fn shell(test: &Test, kubeconfig: &Path, script: &str) -> Said {
 }
 
 /// The admin's kubeconfig, with the test's namespace as the one that commands mean.
-fn kubeconfig(test: &Test) -> PathBuf {
+pub fn kubeconfig(test: &Test) -> PathBuf {
     let admin = fs::read_to_string(&test.cluster.kubectl.kubeconfig).unwrap();
     let mut config: Value = serde_yaml::from_str(&admin).unwrap();
     config["contexts"][0]["context"]["namespace"] = test.namespace.as_str().into();

@@ -2,3 +2,4 @@
 
 mod generated;
 mod release_chart;
+mod tutorials;

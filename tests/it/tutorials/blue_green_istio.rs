@@ -2,10 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    assert_gone, assert_istio_service, assert_release_ends_whole, assert_row, assert_version, release, share,
-    virtual_service, weight,
-};
+use super::{Tutorial, assert_gone, assert_istio_service, assert_row, assert_version, share, virtual_service, weight};
 use crate::support::Test;
 
 const INITIAL: &str = "
@@ -68,67 +65,72 @@ application:
   strategy: blue-green
 ";
 
-#[test]
-fn the_blue_green_tutorial_does_what_it_says() {
-    let test = Test::new("blue-green tutorial");
-    let safety = test.watch_safety();
-
-    // Deploy initial version
-    test.apply(&release(INITIAL));
-    test.wait_ready("release/httpbin");
-    assert_version(&test, "httpbin-0", "v0");
-    assert_istio_service(&test);
-    assert_eq!(weight(&test, "httpbin-0"), "50");
-    assert_shares(&test, &[("httpbin-0", 100)]);
-    assert_row(
-        &test,
-        ["httpbin", "deployment-istio", "blue-green", "1/1", "100", "Ready"],
-    );
-
-    // Deploy candidate
-    test.apply(&release(CANDIDATE));
-    test.wait_ready("release/httpbin");
-    assert_version(&test, "httpbin-0", "v0");
-    assert_version(&test, "httpbin-1", "v1");
-    assert_eq!(weight(&test, "httpbin-1"), "50");
-    assert_shares(&test, &[("httpbin-0", 50), ("httpbin-1", 50)]);
-    assert_row(
-        &test,
-        ["httpbin", "deployment-istio", "blue-green", "2/2", "50/50", "Ready"],
-    );
-
-    // Modify weights
-    test.apply(&release(WEIGHTS));
-    test.wait_ready("release/httpbin");
-    assert_eq!([weight(&test, "httpbin-0"), weight(&test, "httpbin-1")], ["30", "70"]);
-    assert_shares(&test, &[("httpbin-0", 30), ("httpbin-1", 70)]);
-    assert_row(
-        &test,
-        ["httpbin", "deployment-istio", "blue-green", "2/2", "30/70", "Ready"],
-    );
-
-    // Promote candidate
-    test.apply(&release(PROMOTED));
-    test.wait_ready("release/httpbin");
-    assert_version(&test, "httpbin-0", "v1");
-    assert_shares(&test, &[("httpbin-0", 100)]);
-    assert_gone(&test, "httpbin-1");
-    assert_row(
-        &test,
-        ["httpbin", "deployment-istio", "blue-green", "1/1", "100", "Ready"],
-    );
-    safety.assert_safe();
-
-    // Cleanup
-    let made = [
+/// What the reader does, and what there is to see then.
+pub const TUTORIAL: Tutorial = Tutorial {
+    steps: &[
+        (INITIAL, initial),
+        (CANDIDATE, candidate),
+        (WEIGHTS, weights),
+        (PROMOTED, promoted),
+    ],
+    made: &[
         ("deployment", "httpbin-0"),
         ("service", "httpbin-0"),
         ("service", "httpbin"),
         ("configmap", "httpbin-0-weight-config"),
         ("routepolicy", "httpbin"),
         ("virtualservice", "httpbin"),
-    ];
-    assert_release_ends_whole(&test, &made);
+    ],
+};
+
+/// Deploy initial version.
+fn initial(test: &Test) {
+    assert_version(test, "httpbin-0", "v0");
+    assert_istio_service(test);
+    assert_eq!(weight(test, "httpbin-0"), "50");
+    assert_shares(test, &[("httpbin-0", 100)]);
+    assert_row(
+        test,
+        ["httpbin", "deployment-istio", "blue-green", "1/1", "100", "Ready"],
+    );
+}
+
+/// Deploy candidate.
+fn candidate(test: &Test) {
+    assert_version(test, "httpbin-0", "v0");
+    assert_version(test, "httpbin-1", "v1");
+    assert_eq!(weight(test, "httpbin-1"), "50");
+    assert_shares(test, &[("httpbin-0", 50), ("httpbin-1", 50)]);
+    assert_row(
+        test,
+        ["httpbin", "deployment-istio", "blue-green", "2/2", "50/50", "Ready"],
+    );
+}
+
+/// Modify weights.
+fn weights(test: &Test) {
+    assert_eq!([weight(test, "httpbin-0"), weight(test, "httpbin-1")], ["30", "70"]);
+    assert_shares(test, &[("httpbin-0", 30), ("httpbin-1", 70)]);
+    assert_row(
+        test,
+        ["httpbin", "deployment-istio", "blue-green", "2/2", "30/70", "Ready"],
+    );
+}
+
+/// Promote candidate.
+fn promoted(test: &Test) {
+    assert_version(test, "httpbin-0", "v1");
+    assert_shares(test, &[("httpbin-0", 100)]);
+    assert_gone(test, "httpbin-1");
+    assert_row(
+        test,
+        ["httpbin", "deployment-istio", "blue-green", "1/1", "100", "Ready"],
+    );
+}
+
+#[test]
+fn the_blue_green_tutorial_does_what_it_says() {
+    TUTORIAL.follow("blue-green tutorial");
 }
 
 #[track_caller]

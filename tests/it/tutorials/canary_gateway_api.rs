@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{assert_gone, assert_release_ends_whole, assert_row, assert_version, release};
+use super::{Tutorial, assert_gone, assert_row, assert_version};
 use crate::support::Test;
 
 const INITIAL: &str = "
@@ -46,52 +46,52 @@ application:
   strategy: canary
 ";
 
-#[test]
-fn the_canary_tutorial_does_what_it_says() {
-    let test = Test::new("canary tutorial");
-    let safety = test.watch_safety();
-
-    // Deploy initial version
-    test.apply(&release(INITIAL));
-    test.wait_ready("release/httpbin");
-    assert_version(&test, "httpbin-0", "v0");
-    assert!(
-        test.find("configmap", "httpbin-0-weight-config").is_none(),
-        "a canary has no weights"
-    );
-    assert_application_service(&test);
-    assert_rules(&test, &[everything_to("httpbin-0")]);
-    assert_row(&test, ["httpbin", "deployment-gtw", "canary", "1/1", "100", "Ready"]);
-
-    // Deploy candidate
-    test.apply(&release(CANDIDATE));
-    test.wait_ready("release/httpbin");
-    assert_version(&test, "httpbin-0", "v0");
-    assert_version(&test, "httpbin-1", "v1");
-    assert_rules(&test, &[test_traffic_to("httpbin-1"), everything_to("httpbin-0")]);
-    assert_row(
-        &test,
-        ["httpbin", "deployment-gtw", "canary", "2/2", "100/match", "Ready"],
-    );
-
-    // Promote candidate
-    test.apply(&release(PROMOTED));
-    test.wait_ready("release/httpbin");
-    assert_version(&test, "httpbin-0", "v1");
-    assert_rules(&test, &[everything_to("httpbin-0")]);
-    assert_gone(&test, "httpbin-1");
-    assert_row(&test, ["httpbin", "deployment-gtw", "canary", "1/1", "100", "Ready"]);
-    safety.assert_safe();
-
-    // Cleanup
-    let made = [
+/// What the reader does, and what there is to see then.
+pub const TUTORIAL: Tutorial = Tutorial {
+    steps: &[(INITIAL, initial), (CANDIDATE, candidate), (PROMOTED, promoted)],
+    made: &[
         ("deployment", "httpbin-0"),
         ("service", "httpbin-0"),
         ("service", "httpbin"),
         ("routepolicy", "httpbin"),
         ("httproute", "httpbin"),
-    ];
-    assert_release_ends_whole(&test, &made);
+    ],
+};
+
+/// Deploy initial version.
+fn initial(test: &Test) {
+    assert_version(test, "httpbin-0", "v0");
+    assert!(
+        test.find("configmap", "httpbin-0-weight-config").is_none(),
+        "a canary has no weights"
+    );
+    assert_application_service(test);
+    assert_rules(test, &[everything_to("httpbin-0")]);
+    assert_row(test, ["httpbin", "deployment-gtw", "canary", "1/1", "100", "Ready"]);
+}
+
+/// Deploy candidate.
+fn candidate(test: &Test) {
+    assert_version(test, "httpbin-0", "v0");
+    assert_version(test, "httpbin-1", "v1");
+    assert_rules(test, &[test_traffic_to("httpbin-1"), everything_to("httpbin-0")]);
+    assert_row(
+        test,
+        ["httpbin", "deployment-gtw", "canary", "2/2", "100/match", "Ready"],
+    );
+}
+
+/// Promote candidate.
+fn promoted(test: &Test) {
+    assert_version(test, "httpbin-0", "v1");
+    assert_rules(test, &[everything_to("httpbin-0")]);
+    assert_gone(test, "httpbin-1");
+    assert_row(test, ["httpbin", "deployment-gtw", "canary", "1/1", "100", "Ready"]);
+}
+
+#[test]
+fn the_canary_tutorial_does_what_it_says() {
+    TUTORIAL.follow("canary tutorial");
 }
 
 /// Clients call it and the route decides who answers, so it has no pods of its own.

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::{
-    assert_gone, assert_istio_service, assert_release_ends_whole, assert_row, assert_version, destination, release,
-    share, virtual_service, weight,
+    Tutorial, assert_gone, assert_istio_service, assert_row, assert_version, destination, share, virtual_service,
+    weight,
 };
 use crate::support::Test;
 
@@ -62,63 +62,68 @@ application:
   strategy: mirror
 ";
 
-#[test]
-fn the_mirroring_tutorial_does_what_it_says() {
-    let test = Test::new("mirror tutorial");
-    let safety = test.watch_safety();
-
-    // Deploy initial version
-    test.apply(&release(INITIAL));
-    test.wait_ready("release/httpbin");
-    assert_version(&test, "httpbin-0", "v0");
-    assert_istio_service(&test);
-    assert!(
-        test.find("configmap", "httpbin-0-weight-config").is_none(),
-        "only a candidate has a percentage"
-    );
-    assert_mirrored(&test, None);
-    assert_row(&test, ["httpbin", "deployment-istio", "mirror", "1/1", "100", "Ready"]);
-
-    // Deploy candidate
-    test.apply(&release(CANDIDATE));
-    test.wait_ready("release/httpbin");
-    assert_version(&test, "httpbin-0", "v0");
-    assert_version(&test, "httpbin-1", "v1");
-    assert_eq!(weight(&test, "httpbin-1"), "100");
-    assert_mirrored(&test, Some(100));
-    assert_row(
-        &test,
-        ["httpbin", "deployment-istio", "mirror", "2/2", "100/copy:100", "Ready"],
-    );
-
-    // Modify mirrored weight
-    test.apply(&release(HALF));
-    test.wait_ready("release/httpbin");
-    assert_eq!(weight(&test, "httpbin-1"), "50");
-    assert_mirrored(&test, Some(50));
-    assert_row(
-        &test,
-        ["httpbin", "deployment-istio", "mirror", "2/2", "100/copy:50", "Ready"],
-    );
-
-    // Promote candidate
-    test.apply(&release(PROMOTED));
-    test.wait_ready("release/httpbin");
-    assert_version(&test, "httpbin-0", "v1");
-    assert_mirrored(&test, None);
-    assert_gone(&test, "httpbin-1");
-    assert_row(&test, ["httpbin", "deployment-istio", "mirror", "1/1", "100", "Ready"]);
-    safety.assert_safe();
-
-    // Cleanup
-    let made = [
+/// What the reader does, and what there is to see then.
+pub const TUTORIAL: Tutorial = Tutorial {
+    steps: &[
+        (INITIAL, initial),
+        (CANDIDATE, candidate),
+        (HALF, half),
+        (PROMOTED, promoted),
+    ],
+    made: &[
         ("deployment", "httpbin-0"),
         ("service", "httpbin-0"),
         ("service", "httpbin"),
         ("routepolicy", "httpbin"),
         ("virtualservice", "httpbin"),
-    ];
-    assert_release_ends_whole(&test, &made);
+    ],
+};
+
+/// Deploy initial version.
+fn initial(test: &Test) {
+    assert_version(test, "httpbin-0", "v0");
+    assert_istio_service(test);
+    assert!(
+        test.find("configmap", "httpbin-0-weight-config").is_none(),
+        "only a candidate has a percentage"
+    );
+    assert_mirrored(test, None);
+    assert_row(test, ["httpbin", "deployment-istio", "mirror", "1/1", "100", "Ready"]);
+}
+
+/// Deploy candidate.
+fn candidate(test: &Test) {
+    assert_version(test, "httpbin-0", "v0");
+    assert_version(test, "httpbin-1", "v1");
+    assert_eq!(weight(test, "httpbin-1"), "100");
+    assert_mirrored(test, Some(100));
+    assert_row(
+        test,
+        ["httpbin", "deployment-istio", "mirror", "2/2", "100/copy:100", "Ready"],
+    );
+}
+
+/// Modify mirrored weight.
+fn half(test: &Test) {
+    assert_eq!(weight(test, "httpbin-1"), "50");
+    assert_mirrored(test, Some(50));
+    assert_row(
+        test,
+        ["httpbin", "deployment-istio", "mirror", "2/2", "100/copy:50", "Ready"],
+    );
+}
+
+/// Promote candidate.
+fn promoted(test: &Test) {
+    assert_version(test, "httpbin-0", "v1");
+    assert_mirrored(test, None);
+    assert_gone(test, "httpbin-1");
+    assert_row(test, ["httpbin", "deployment-istio", "mirror", "1/1", "100", "Ready"]);
+}
+
+#[test]
+fn the_mirroring_tutorial_does_what_it_says() {
+    TUTORIAL.follow("mirror tutorial");
 }
 
 /// The primary answers every request; the candidate gets a copy of so many percent.

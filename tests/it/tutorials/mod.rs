@@ -1,14 +1,55 @@
 //! The tutorials of the documentation, step by step, as their readers go through them.
 
-mod blue_green_istio;
+pub mod blue_green_istio;
 mod bring_your_own_app_mirroring;
-mod canary_gateway_api;
-mod mirror_istio;
+pub mod canary_gateway_api;
+pub mod mirror_istio;
 mod other_kinds;
 
 use serde_json::{Value, json};
 
 use crate::support::Test;
+
+/// The Release's spec, and what must be seen when it is ready.
+type Step = (&'static str, fn(&Test));
+
+/// A tutorial about one Release, `httpbin`.
+pub struct Tutorial {
+    /// From the first version to the promotion of the second.
+    pub steps: &'static [Step],
+    /// Kinds and names of all that is there at the end, to go with the Release.
+    pub made: &'static [(&'static str, &'static str)],
+}
+
+impl Tutorial {
+    /// With `kubectl`.
+    #[track_caller]
+    fn follow(&self, name: &str) {
+        let test = Test::new(name);
+        let safety = test.watch_safety();
+        for (values, check) in self.steps {
+            test.apply(&release(values));
+            test.wait_ready("release/httpbin");
+            check(&test);
+        }
+        safety.assert_safe();
+        self.ends_whole(&test, || {
+            test.kubectl(["delete", "release", "httpbin", "--timeout=60s"]);
+        });
+    }
+
+    /// All that was made for the Release goes with it.
+    #[track_caller]
+    pub fn ends_whole(&self, test: &Test, delete: impl FnOnce()) {
+        for (kind, name) in self.made {
+            test.get(kind, name);
+        }
+        delete();
+        for (kind, name) in self.made {
+            test.gone(kind, name);
+        }
+    }
+}
 
 /// A Release called `httpbin` with the values of the `release` chart as its spec.
 fn release(values: &str) -> String {
@@ -64,18 +105,6 @@ fn assert_row(test: &Test, want: [&str; 6]) {
     let got = ["NAME", "ENVIRONMENT", "STRATEGY", "VERSIONS", "TRAFFIC", "STATUS"].map(|column| row[column].as_str());
     assert_eq!(got, want);
     assert!(!row["AGE"].is_empty());
-}
-
-/// `kubectl delete release httpbin` takes with it all that was made for it.
-#[track_caller]
-fn assert_release_ends_whole(test: &Test, made: &[(&str, &str)]) {
-    for (kind, name) in made {
-        test.get(kind, name);
-    }
-    test.kubectl(["delete", "release", "httpbin", "--timeout=60s"]);
-    for (kind, name) in made {
-        test.gone(kind, name);
-    }
 }
 
 /// Istio routes the Service's requests by the sidecars of clients within the mesh, and by its gateway for all others.
