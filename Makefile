@@ -16,6 +16,7 @@ CLUSTER ?= local
 TRAFFIC ?=
 # For `make dist`.
 KUBECTL ?= kubectl
+DIST ?= dist
 
 cluster := go run -C tests/cluster .
 
@@ -91,8 +92,8 @@ static: ## Build the operator as one static file, and print its path; PROFILE=de
 	@image/build.sh binary
 .PHONY: dist
 dist: ## Write dist/install.yaml, for kubectl apply --server-side -f; KUBECTL=…
-	@mkdir -p dist
-	$(KUBECTL) kustomize config/cluster > dist/install.yaml
+	@mkdir -p $(DIST)
+	$(KUBECTL) kustomize config/cluster > $(DIST)/install.yaml
 
 .PHONY: generate
 generate: crds ## Write everything that is generated: CRDs, RBAC, schemas of charts, the reference, golden files

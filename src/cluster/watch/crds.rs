@@ -12,8 +12,10 @@ use super::follow::{Event, Follow};
 use super::task::Pause;
 use crate::cluster::resource::Resource;
 
-/// How often missing kinds are looked for when CRDs cannot be watched.
-const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// How often missing kinds are looked for where CRDs may not be watched, as with a Role only.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How often they are, until it is tried again whether CRDs may be watched: rarely, as each try is refused.
+const LOOKS: u32 = 60;
 
 /// A change of a CRD, by its name `<plural>.<group>`.
 #[derive(Clone, Debug)]
@@ -49,6 +51,7 @@ pub(super) async fn run(client: Client, crds: broadcast::Sender<Crd>) {
     let mut follow = Follow::new(client, resource.requests(None), true);
     let mut known = Known::default();
     let mut pause = Pause::default();
+    let mut refused = false;
     loop {
         let stepped = follow
             .step(&mut |event| {
@@ -58,11 +61,18 @@ pub(super) async fn run(client: Client, crds: broadcast::Sender<Crd>) {
             })
             .await;
         match stepped {
-            Ok(()) => pause.after_success().await,
+            Ok(()) => {
+                refused = false;
+                pause.after_success().await;
+            }
             Err(failure) if failure.code() == Some(403) => {
-                tracing::info!(%failure, "CRDs cannot be watched; missing kinds are looked for every 30 s");
-                tokio::time::sleep(LOOK_EVERY).await;
-                let _ = crds.send(Crd::Unknown);
+                if !std::mem::replace(&mut refused, true) {
+                    tracing::info!(%failure, "CRDs may not be watched: missing kinds are looked for every 10 s");
+                }
+                for _ in 0..LOOKS {
+                    tokio::time::sleep(LOOK_EVERY).await;
+                    let _ = crds.send(Crd::Unknown);
+                }
             }
             Err(failure) => {
                 tracing::debug!(%failure, "watch of CRDs broke off");

@@ -1,5 +1,8 @@
 //! How users get the operator into a cluster, and applications into the operator: charts and kustomizations.
 
+mod controller_chart;
 mod generated;
+mod kustomize;
+mod lifecycle;
 mod release_chart;
 mod tutorials;

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::Command;
 
+use super::Test;
 use super::kubectl::{Kubectl, Said, say};
 
 /// The chart of this name, as a path.
@@ -68,5 +69,19 @@ impl Helm {
         let said = self.run(&arguments, input);
         assert!(!said.ok, "helm {} did not fail: {}", arguments.join(" "), said.stdout);
         said.stderr
+    }
+}
+
+impl Test {
+    /// `helm` in the test's namespace.
+    pub fn helm(&self) -> Helm {
+        Helm::beside(&self.cluster.kubectl).within(&self.namespace)
+    }
+
+    /// Who the operator is from the next start on: a ServiceAccount that was installed in the test's namespace.
+    #[track_caller]
+    pub fn connect_as(&mut self, account: &str) {
+        let user = format!("system:serviceaccount:{}:{account}", self.namespace);
+        self.account = (user, self.cluster.login(&self.namespace, account));
     }
 }

@@ -14,7 +14,6 @@ use super::api::Resource;
 use super::audit::{AuditLog, Mark, Request};
 use super::cluster::{Cluster, SERVICE_ACCOUNT, cluster, skip_unless_local, user};
 use super::gateway::{self, Verdict};
-use super::helm::Helm;
 use super::kubectl::Kubectl;
 use super::operator::{self, Operator};
 use super::recorder::Recorder;
@@ -34,7 +33,7 @@ pub struct Test {
     kubectl: Kubectl,
     operator: Mutex<Option<Operator>>,
     /// Who the operator is to the API server, and what it connects with.
-    account: (String, PathBuf),
+    pub(super) account: (String, PathBuf),
     log: PathBuf,
     /// Kinds and names of objects outside of the namespace.
     outside: Mutex<Vec<(&'static str, String)>>,
@@ -191,11 +190,6 @@ impl Test {
         let said = self.kubectl.run(arguments, "");
         assert!(!said.ok, "kubectl did not fail: {}", said.stdout);
         said.stderr
-    }
-
-    /// `helm` in the test's namespace.
-    pub fn helm(&self) -> Helm {
-        Helm::beside(&self.kubectl)
     }
 
     /// `kubectl apply -f -`.

@@ -1,0 +1,293 @@
+//! `charts/controller`: what Helm makes of its values, and that the operator can work with it.
+
+use serde_json::{Value, json};
+
+use crate::support::cluster::{SERVICE_ACCOUNT, bare_cluster, cluster};
+use crate::support::helm::{Helm, chart};
+use crate::support::{SOON, Test, equal};
+
+/// Values of which each is put over the one before, in one installation.
+const COMBINATIONS: &[&str] = &[
+    "{}",
+    "{clusterScoped: true, logLevel: trace, image: 'kalantar/iter8:20241010-0930'}",
+    "{replicas: 1, logFormat: json, logLevel: 'info,iter8=debug'}",
+    "{clusterScoped: true, crds: {install: false}, userRoles: {create: false}}",
+    "{resourceTypes: {isvc: {Group: serving.kserve.io, Version: v1beta1, Resource: inferenceservices, conditions: [Ready]}, \
+     pods: {Resource: pods}}}",
+    "{clusterScoped: true, resourceTypes: {isvc: {Group: serving.kserve.io, Resource: inferenceservices}}}",
+    "{serviceAccount: {create: false, name: default}}",
+    "{serviceAccount: {name: operator, annotations: {a: b}}, imagePullPolicy: Always, imagePullSecrets: [{name: key}]}",
+    "{resources: {requests: {cpu: 1}, limits: {memory: 1Gi, cpu: 2}}, priorityClassName: system-cluster-critical}",
+    "{podAnnotations: {a: b}, podLabels: {c: d}, nodeSelector: {kubernetes.io/os: linux}, tolerations: [{operator: Exists}], \
+     affinity: {podAntiAffinity: {}}}",
+    "{serviceMonitor: {enabled: true, interval: 1m, labels: {release: prometheus}}, prometheusRule: {enabled: true}, \
+     dashboard: {enabled: true}}",
+    "{prometheusRule: {enabled: true, labels: {role: alerts}}, dashboard: {enabled: true, labels: {folder: a}}}",
+    "{global: {imageRegistry: x}, crds: {keep: false}}",
+];
+
+#[test]
+fn the_controller_chart_passes_helms_own_checks() {
+    let helm = Helm::beside(&cluster().kubectl);
+    for values in COMBINATIONS {
+        helm.ok(["lint", "--strict", &chart("controller"), "-f", "-"], values);
+    }
+}
+
+#[test]
+fn a_value_of_the_controller_that_nothing_reads_is_refused() {
+    let helm = Helm::beside(&cluster().kubectl);
+    let chart = chart("controller");
+    for (set, want) in [
+        ("replica=3", "additional properties 'replica' not allowed"),
+        (
+            "clusterscoped=true",
+            "additional properties 'clusterscoped' not allowed",
+        ),
+        ("clusterScoped=yes", "got string, want boolean"),
+        ("crds.kep=true", "additional properties 'kep' not allowed"),
+        ("defaultResync=15m", "additional properties 'defaultResync' not allowed"),
+        ("metrics.port=1", "additional properties 'metrics' not allowed"),
+        ("resources.limit.cpu=1", "additional properties 'limit' not allowed"),
+        (
+            "resourceTypes.ksvc.resource=services",
+            "additional properties 'resource' not allowed",
+        ),
+        ("resourceTypes.ksvc.Resource=Services", "does not match pattern"),
+        // Readiness is not looked for elsewhere, so to name another condition must not seem to work.
+        (
+            "resourceTypes.job.Resource=jobs,resourceTypes.job.conditions[0]=Complete",
+            "value must be 'Ready'",
+        ),
+        (
+            "serviceMonitor.enable=true",
+            "additional properties 'enable' not allowed",
+        ),
+        ("logFormat=xml", "value must be one of 'text', 'json'"),
+        ("replicas=0", "minimum: got 0, want 1"),
+        ("serviceAccount.create=false", "serviceAccount.name is required"),
+    ] {
+        let said = helm.fails(["template", "iter8", &chart, "--set", set], "");
+        assert!(said.contains(want), "{set}: {said}");
+    }
+}
+
+#[test]
+fn each_combination_of_values_can_be_installed_over_the_one_before() {
+    let Some(cluster) = bare_cluster("values") else {
+        return;
+    };
+    let test = Test::within(cluster, "values");
+    test.kubectl([
+        "label",
+        "namespace",
+        &test.namespace,
+        "pod-security.kubernetes.io/enforce=restricted",
+    ]);
+    test.server_side("prometheus-operator", include_str!("monitoring.yaml"));
+    let (helm, chart) = (test.helm(), chart("controller"));
+    let ways = ["--server-side=true", "--server-side=false"].into_iter().cycle();
+    for (values, way) in COMBINATIONS.iter().zip(ways) {
+        helm.ok(["upgrade", "--install", "iter8", &chart, way, "-f", "-"], values);
+        // Its Pods are admitted, as they keep to the restricted standard.
+        test.wait_until("every Pod is available", SOON, || {
+            let deployment = test.get("deployment", "iter8");
+            let status = &deployment["status"];
+            equal(
+                json!([
+                    status["observedGeneration"],
+                    status["updatedReplicas"],
+                    status["availableReplicas"]
+                ]),
+                &json!([
+                    deployment["metadata"]["generation"],
+                    deployment["spec"]["replicas"],
+                    deployment["spec"]["replicas"]
+                ]),
+            )
+        });
+    }
+    let uninstalled = helm.ok(["uninstall", "iter8"], "");
+    assert!(
+        !uninstalled.contains("kept due to"),
+        "keep: false was the last word: {uninstalled}"
+    );
+    test.gone("crd", "releases.iter8.tools");
+}
+
+/// The kinds and names in what Helm would install.
+fn rendered(set: &str) -> Vec<Value> {
+    let helm = Helm::beside(&cluster().kubectl).within("team");
+    let text = helm.ok(["template", "iter8", &chart("controller"), "--set", set], "");
+    let documents = text
+        .split("\n---\n")
+        .map(|part| serde_yaml::from_str::<Value>(part).unwrap());
+    documents.filter(|object| !object.is_null()).collect()
+}
+
+#[test]
+fn without_cluster_scope_nothing_is_outside_of_the_namespace() {
+    for object in rendered("crds.install=false") {
+        assert_eq!(object["metadata"]["namespace"], "team", "{object}");
+    }
+    let kinds = |set: &str| -> Vec<String> {
+        let outside = rendered(set)
+            .into_iter()
+            .filter(|object| object["metadata"]["namespace"].is_null());
+        outside
+            .map(|object| object["kind"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let mut found = kinds("clusterScoped=true");
+    found.dedup();
+    assert_eq!(found, ["CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"]);
+}
+
+#[test]
+fn further_kinds_are_rules_to_watch_them_and_nothing_else() {
+    let plain = rendered("clusterScoped=true");
+    let more = rendered(
+        "clusterScoped=true,resourceTypes.isvc.Group=serving.kserve.io,resourceTypes.isvc.Resource=inferenceservices",
+    );
+    let mut changed: Vec<(&Value, &Value)> = plain.iter().zip(&more).filter(|(a, b)| a != b).collect();
+    assert_eq!(changed.len(), 1, "{changed:#?}");
+    let (before, after) = changed.pop().unwrap();
+    let rules = after["rules"].as_array().unwrap();
+    assert_eq!(rules[..rules.len() - 1], before["rules"].as_array().unwrap()[..]);
+    let rule =
+        json!({ "apiGroups": ["serving.kserve.io"], "resources": ["inferenceservices"], "verbs": ["list", "watch"] });
+    assert_eq!(rules.last(), Some(&rule));
+}
+
+/// A kind that a RoutePolicy may name, called after the test.
+fn crd(group: &str) -> String {
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": { "name": format!("models.{group}") },
+        "spec": {
+            "group": group,
+            "names": { "kind": "Model", "plural": "models", "singular": "model" },
+            "scope": "Namespaced",
+            "versions": [{
+                "name": "v1", "served": true, "storage": true,
+                "schema": { "openAPIV3Schema": { "type": "object", "x-kubernetes-preserve-unknown-fields": true } },
+            }],
+        },
+    })
+    .to_string()
+}
+
+#[test]
+fn with_a_role_in_one_namespace_the_operator_does_all_there_is_to_do_there() {
+    let mut test = Test::without_operator("role");
+    let group = format!("{}.example.com", test.namespace);
+    let more = format!("resourceTypes.model.Group={group},resourceTypes.model.Resource=models,crds.install=false");
+    test.helm()
+        .ok(["install", "role", &chart("controller"), "--set", &more], "");
+    test.connect_as("role");
+    test.expect_refusals();
+    let mark = test.audit_mark_if_any();
+    test.start();
+    for environment in ["deployment-istio", "deployment-gtw"] {
+        let values = format!(
+            "{{environment: {environment}, application: {{strategy: blue-green, versions: [{{image: 'a:1'}}, {{image: 'a:2'}}]}}}}"
+        );
+        let name = environment.replace("deployment-", "shop-");
+        test.helm()
+            .ok(["install", &name, &chart("release"), "-f", "-"], &values);
+        test.wait_ready(&format!("release/{name}"));
+        test.shares_become(&name, &[(&format!("{name}-0"), 50), (&format!("{name}-1"), 50)]);
+    }
+    // A kind that comes later is found though CRDs may not be watched.
+    let policy = json!({
+        "apiVersion": "iter8.tools/v1alpha1", "kind": "RoutePolicy", "metadata": { "name": "models" },
+        "spec": {
+            "strategy": "blue-green",
+            "versions": [{
+                "name": "a",
+                "resources": [{ "apiVersion": format!("{group}/v1"), "kind": "Model", "name": "a" }],
+                "backend": { "name": "shop-istio-0", "port": 80 },
+            }],
+            "route": { "virtualService": { "hosts": ["models"] } },
+        },
+    });
+    test.apply(&policy.to_string());
+    crate::ownership::stalled(&test, "routepolicy/models", "KindNotFound", "Model");
+    test.apply_outside("crd", &format!("models.{group}"), &crd(&group));
+    test.kubectl([
+        "wait",
+        "--for=condition=Established",
+        "--timeout=60s",
+        &format!("crd/models.{group}"),
+    ]);
+    let model = json!({ "apiVersion": format!("{group}/v1"), "kind": "Model", "metadata": { "name": "a" } });
+    test.apply(&model.to_string());
+    test.wait_ready("routepolicy/models");
+    test.shares_become("models", &[("shop-istio-0", 100)]);
+
+    let Some(mark) = mark else { return };
+    let refused: Vec<_> = test
+        .requests_since(mark)
+        .into_iter()
+        .filter(|request| request.forbidden)
+        .collect();
+    let crds = refused
+        .iter()
+        .filter(|request| request.resource == "customresourcedefinitions")
+        .count();
+    assert!(crds == refused.len() && crds <= 2, "{refused:#?}");
+}
+
+#[test]
+fn the_crds_are_upgraded_with_the_chart_and_stay_when_it_goes() {
+    let Some(cluster) = bare_cluster("crds") else {
+        return;
+    };
+    let helm = Helm::beside(&cluster.kubectl).within(SERVICE_ACCOUNT.0);
+    let chart = chart("controller");
+    let columns = || -> usize {
+        let crd = cluster
+            .api
+            .find(None, "crd", "releases.iter8.tools")
+            .expect("the CRD is gone");
+        assert!(crd["metadata"]["deletionTimestamp"].is_null());
+        crd["spec"]["versions"][0]["additionalPrinterColumns"]
+            .as_array()
+            .unwrap()
+            .len()
+    };
+    helm.ok(["install", "iter8", &chart], "");
+    let all = columns();
+    // The version before knew less.
+    let older = cluster.folder.join("older");
+    let copied = std::process::Command::new("cp")
+        .arg("-r")
+        .arg(&chart)
+        .arg(&older)
+        .status()
+        .unwrap();
+    assert!(copied.success());
+    let file = older.join("templates/crds/releases.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let column = "    - jsonPath: .status.summary.images\n      name: Images\n      priority: 1\n      type: string\n";
+    assert!(text.contains(column));
+    std::fs::write(&file, text.replace(column, "")).unwrap();
+    helm.ok(["upgrade", "iter8", older.to_str().unwrap()], "");
+    assert_eq!(columns(), all - 1);
+    helm.ok(["upgrade", "iter8", &chart], "");
+    assert_eq!(columns(), all);
+    // Whoever leaves them to others, or removes the operator, does not lose them; who comes back has them again.
+    helm.ok(["upgrade", "iter8", &chart, "--set", "crds.install=false"], "");
+    assert_eq!(columns(), all);
+    helm.ok(["upgrade", "iter8", &chart], "");
+    helm.ok(["uninstall", "iter8"], "");
+    assert_eq!(columns(), all);
+    helm.ok(["install", "iter8", &chart], "");
+    // Under another name it must be said that they are to be taken over.
+    helm.ok(["uninstall", "iter8"], "");
+    let said = helm.fails(["install", "other", &chart], "");
+    assert!(said.contains("invalid ownership metadata"), "{said}");
+    helm.ok(["install", "other", &chart, "--take-ownership"], "");
+    assert_eq!(columns(), all);
+}
