@@ -102,7 +102,7 @@ pub const PERMISSIONS: &[Permission] = &[
 pub const OWN_NAMESPACE: &[Permission] = &[Permission {
     group: "coordination.k8s.io",
     resources: &["leases"],
-    verbs: &["get", "create", "update", "patch"],
+    verbs: &["list", "watch", "create", "update"],
     why: "which replica leads",
 }];
 

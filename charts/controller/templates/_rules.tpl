@@ -53,7 +53,7 @@
 # which replica leads
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
-  verbs: [get, create, update, patch]
+  verbs: [list, watch, create, update]
 {{- end }}
 
 {{- define "iter8.releasesEdit" -}}

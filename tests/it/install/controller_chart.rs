@@ -143,20 +143,40 @@ fn without_cluster_scope_nothing_is_outside_of_the_namespace() {
     assert_eq!(found, ["CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"]);
 }
 
+/// The objects that these values change, before and after.
+#[track_caller]
+fn changed(set: &str) -> Vec<(Value, Value)> {
+    let plain = rendered("clusterScoped=true");
+    let more = rendered(&format!("clusterScoped=true,{set}"));
+    assert_eq!(plain.len(), more.len());
+    plain
+        .into_iter()
+        .zip(more)
+        .filter(|(before, after)| before != after)
+        .collect()
+}
+
 #[test]
 fn further_kinds_are_rules_to_watch_them_and_nothing_else() {
-    let plain = rendered("clusterScoped=true");
-    let more = rendered(
-        "clusterScoped=true,resourceTypes.isvc.Group=serving.kserve.io,resourceTypes.isvc.Resource=inferenceservices",
-    );
-    let mut changed: Vec<(&Value, &Value)> = plain.iter().zip(&more).filter(|(a, b)| a != b).collect();
-    assert_eq!(changed.len(), 1, "{changed:#?}");
-    let (before, after) = changed.pop().unwrap();
+    let isvc = "resourceTypes.isvc.Group=serving.kserve.io,resourceTypes.isvc.Resource=inferenceservices";
+    let [(before, after)] = &changed(isvc)[..] else {
+        panic!("not one object changes")
+    };
     let rules = after["rules"].as_array().unwrap();
     assert_eq!(rules[..rules.len() - 1], before["rules"].as_array().unwrap()[..]);
     let rule =
         json!({ "apiGroups": ["serving.kserve.io"], "resources": ["inferenceservices"], "verbs": ["list", "watch"] });
     assert_eq!(rules.last(), Some(&rule));
+}
+
+#[test]
+fn another_log_level_restarts_nothing() {
+    for (level, want) in [("trace", "trace"), ("warning", "warn")] {
+        let [(_, after)] = &changed(&format!("logLevel={level}"))[..] else {
+            panic!("not one object changes")
+        };
+        assert_eq!([&after["kind"], &after["data"]["log-level"]], ["ConfigMap", want]);
+    }
 }
 
 /// A kind that a RoutePolicy may name, called after the test.

@@ -4,5 +4,6 @@ mod controller_chart;
 mod generated;
 mod kustomize;
 mod lifecycle;
+mod operating;
 mod release_chart;
 mod tutorials;

@@ -182,6 +182,18 @@ fn helm_waits_until_the_application_serves() {
 }
 
 #[test]
+fn what_helm_gives_to_every_part_of_a_larger_chart_is_no_part_of_the_spec() {
+    let helm = Helm::beside(&cluster().kubectl);
+    let values = "{environment: deployment, application: {versions: [{image: 'shop:1'}]}, global: {registry: x}}";
+    let rendered = helm.ok(["template", "shop", &chart("release"), "-f", "-"], values);
+    let release: Value = serde_yaml::from_str(&rendered).unwrap();
+    assert_eq!(
+        release["spec"],
+        json!({ "environment": "deployment", "application": { "versions": [{ "image": "shop:1" }] } })
+    );
+}
+
+#[test]
 fn a_value_that_nothing_reads_is_refused() {
     let chart = chart("release");
     let test = Test::without_operator("chart typos");
