@@ -179,6 +179,48 @@ fn another_log_level_restarts_nothing() {
     }
 }
 
+#[test]
+fn users_get_what_their_role_says_and_no_more() {
+    let test = Test::without_operator("users");
+    // Roles in one installation, ClusterRoles in the other.
+    let names = ["role", "cluster"].map(|scope| format!("{scope}-{}", test.namespace));
+    let scopes = [
+        ("clusterScoped=false", "--role"),
+        ("clusterScoped=true", "--clusterrole"),
+    ];
+    let (helm, chart) = (test.helm(), chart("controller"));
+    for (name, (scope, kind)) in names.iter().zip(scopes) {
+        helm.ok(
+            ["install", name, &chart, "--set", scope, "--set", "crds.install=false"],
+            "",
+        );
+        for (role, user) in [("releases-edit", "releaser"), ("routepolicies-edit", "router")] {
+            let (role, user) = (format!("{kind}={name}-{role}"), format!("--user={user}"));
+            let binding = format!("{user}-{name}").replace(['-', '='], "");
+            test.kubectl(["create", "rolebinding", &binding, &role, &user]);
+        }
+        for (user, verb, resource, want) in [
+            ("releaser", "create", "releases.iter8.tools", true),
+            ("releaser", "get", "releases.iter8.tools/status", true),
+            ("releaser", "patch", "releases.iter8.tools/status", false),
+            ("releaser", "create", "routepolicies.iter8.tools", false),
+            ("releaser", "create", "deployments.apps", false),
+            ("router", "delete", "routepolicies.iter8.tools", true),
+            ("router", "create", "releases.iter8.tools", false),
+            ("router", "create", "httproutes.gateway.networking.k8s.io", false),
+        ] {
+            let resource: Vec<&str> = resource.split('/').collect();
+            let mut ask = vec!["auth", "can-i", verb, resource[0], "--as", user];
+            let subresource = resource
+                .get(1)
+                .map(|subresource| format!("--subresource={subresource}"));
+            ask.extend(subresource.as_deref());
+            assert_eq!(test.try_kubectl(ask), want, "{name}: {user} {verb} {resource:?}");
+        }
+        helm.ok(["uninstall", name], "");
+    }
+}
+
 /// A kind that a RoutePolicy may name, called after the test.
 fn crd(group: &str) -> String {
     json!({

@@ -116,7 +116,7 @@ application:
   port:
   strategy: null
   versions:
-  - {image: 'shop:1', replicas: null, matches: null}
+  - {image: 'shop:1', replicas: null, matches: null, deploymentSpecification: {spec: null}, serviceSpecification: {spec: {}}}
 ",
         );
         assert_eq!(
