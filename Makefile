@@ -90,14 +90,15 @@ image: ## Make a container image of the static binary with buildah, podman or do
 .PHONY: static
 static: ## Build the operator as one static file, and print its path; PROFILE=dev: sooner, and larger
 	@image/build.sh binary
+
 .PHONY: dist
 dist: ## Write dist/install.yaml, for kubectl apply --server-side -f; KUBECTL=…
 	@mkdir -p $(DIST)
 	$(KUBECTL) kustomize config/cluster > $(DIST)/install.yaml
 
 .PHONY: generate
-generate: crds ## Write everything that is generated: CRDs, RBAC, schemas of charts, the reference, golden files
-	UPDATE_GOLDEN=1 cargo test --locked --test it -- --quiet rbac reference objects routes generated
+generate: crds ## Write everything that is generated: CRDs, RBAC, schemas of charts, the reference, the page of metrics, golden files
+	UPDATE_GOLDEN=1 cargo test --locked --test it -- --quiet rbac reference metrics::the_page objects routes generated
 
 .PHONY: crds
 crds: ## Write crds/ from the types in src/api

@@ -11,6 +11,8 @@ use kube::client::ConfigExt;
 use kube::{Client, Config};
 use tower::{BoxError, ServiceBuilder};
 
+use super::metrics::{Metrics, count_requests};
+
 /// How long opening a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long nothing may come before the server is asked whether it is there, as in Go's clients.
@@ -34,7 +36,7 @@ pub struct Clients {
 /// Connects: with the kubeconfig if there is one (`KUBECONFIG`, `~/.kube/config`), else with the Pod's ServiceAccount.
 ///
 /// Errors: neither names a cluster.
-pub async fn connect() -> anyhow::Result<Clients> {
+pub async fn connect(metrics: &Metrics) -> anyhow::Result<Clients> {
     let config = Config::infer().await.map_err(|error| match error.source() {
         Some(kubeconfig) if std::env::var_os("KUBERNETES_SERVICE_HOST").is_none() => {
             anyhow!("no cluster to connect to: {kubeconfig}, and this is no Pod of one")
@@ -42,19 +44,19 @@ pub async fn connect() -> anyhow::Result<Clients> {
         _ => anyhow!("no cluster to connect to: {error}"),
     })?;
     Ok(Clients {
-        watches: with(config.clone())?,
-        writes: with(config)?,
+        watches: with(config.clone(), metrics)?,
+        writes: with(config, metrics)?,
     })
 }
 
-/// A client with this configuration.
+/// A client with this configuration, whose requests are counted.
 ///
 /// No retries in the client (the queue's backoff decides, and sees every failure), no rate limit (the number of workers
 /// bounds the requests), user agent `iter8/<version>`. A server that does not speak HTTP/2, as one without TLS, is spoken
 /// to in HTTP/1.1, with a connection for each request at a time.
 ///
 /// Errors: certificates or keys that cannot be read.
-pub fn with(mut config: Config) -> anyhow::Result<Client> {
+pub fn with(mut config: Config, metrics: &Metrics) -> anyhow::Result<Client> {
     config.headers.push((
         "user-agent".parse()?,
         concat!("iter8/", env!("CARGO_PKG_VERSION")).parse()?,
@@ -83,6 +85,7 @@ pub fn with(mut config: Config) -> anyhow::Result<Client> {
         .http2_keep_alive_while_idle(true)
         .build(connector);
     let service = ServiceBuilder::new()
+        .layer(count_requests(&metrics.requests))
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer()?)
         .layer(config.extra_headers_layer()?)

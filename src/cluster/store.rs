@@ -13,6 +13,9 @@ use crate::model::observed::{Body, Meta, Object, Uid};
 
 mod packed;
 mod table;
+mod tally;
+
+pub use tally::Tally;
 
 use table::{Entry, Index, Table};
 
@@ -35,6 +38,8 @@ pub struct Change {
     pub spec: bool,
     /// Whether it comes from the answer to a write of our own.
     pub written: bool,
+    /// Whether it has become ready.
+    pub ready: bool,
 }
 
 /// Whether the store knows all objects of a kind.
@@ -185,6 +190,15 @@ impl Store {
         let mut counts: Vec<_> = tables.map(|(kind, table)| (kind.clone(), table.len())).collect();
         counts.sort();
         counts
+    }
+
+    /// What is known of each kind, and how many of its objects are ready, in no order. As cheap for many objects as for few.
+    pub fn tallies(&self) -> Vec<(KindRef, KindState, Tally)> {
+        let inner = self.read();
+        let tables = inner.tables.iter();
+        tables
+            .map(|(kind, table)| (kind.clone(), table.state.clone(), table.tally))
+            .collect()
     }
 
     /// Whether the live object is what an apply of an object with this digest leaves: no write is needed.

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use tokio::task::JoinSet;
@@ -11,16 +11,17 @@ use tokio::task::JoinSet;
 use super::backoff::Backoff;
 use super::queue::{Priority, Queue};
 use super::{Outcome, Task};
+use crate::cluster::Metrics;
 use crate::model::kind::Kind;
 
 /// Reconciles at once of high priority, and of others: more gain nothing against one API server.
 pub const WORKERS: usize = 16;
 
 /// Longest time for one reconcile: each of its requests has a shorter one of its own.
-const RECONCILE_TIMEOUT: Duration = Duration::from_mins(2);
+pub const RECONCILE_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Runs workers until the queue is closed and what was begun is done.
-pub async fn run<F, R>(queue: Queue<Task>, reconcile: F)
+pub async fn run<F, R>(queue: Queue<Task>, metrics: Arc<Metrics>, reconcile: F)
 where
     F: Fn(Task, Priority) -> R + Clone + Send + Sync + 'static,
     R: Future<Output = Outcome> + Send + 'static,
@@ -29,11 +30,14 @@ where
     let mut workers = JoinSet::new();
     for _ in 0..2 * WORKERS {
         let (queue, reconcile, backoff) = (queue.clone(), reconcile.clone(), Arc::clone(&backoff));
+        let metrics = Arc::clone(&metrics);
         workers.spawn(async move {
             while let Some((task, priority)) = queue.next().await {
+                let begun = Instant::now();
                 let outcome = guarded(&task, reconcile(task.clone(), priority)).await;
                 let (kind, (namespace, name)) = &task;
                 tracing::debug!(namespace = &**namespace, %kind, name = &**name, ?priority, "reconciled");
+                metrics.reconciled(*kind, outcome.ended(), begun.elapsed());
                 settle(&queue, &backoff, &task, outcome);
                 queue.done(&task);
             }

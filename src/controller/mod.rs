@@ -9,6 +9,7 @@ pub mod driver;
 pub mod index;
 pub mod operator;
 pub mod owner;
+pub mod probe;
 pub mod queue;
 pub mod rejections;
 pub mod release;
@@ -20,7 +21,9 @@ use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, Utc};
 
-use crate::cluster::{Calm, Events, Store, Watches, Writer};
+use crate::cluster::apply::Fence;
+use crate::cluster::metrics::Ended;
+use crate::cluster::{Calm, Events, Metrics, Store, Watches, Writer};
 use crate::model::kind::Kind;
 use crate::plan::Failure;
 
@@ -48,8 +51,19 @@ pub struct Context {
     pub rejections: rejections::Rejections,
     /// Held while watches are opened and closed.
     pub naming: Mutex<()>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Whether this replica leads: one that does not only keeps what it knows up to date.
+    pub fence: Fence,
     /// The time now.
     pub clock: fn() -> DateTime<Utc>,
+}
+
+impl Context {
+    /// Whether this replica may write.
+    pub fn leads(&self) -> bool {
+        (self.fence)().is_some()
+    }
 }
 
 /// How a reconcile ended.
@@ -64,6 +78,15 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// As it is counted.
+    pub fn ended(&self) -> Ended {
+        match self {
+            Self::Done(_) => Ended::Success,
+            Self::Retry(failure) if writes::is_outdated(failure) => Ended::Conflict,
+            Self::Retry(_) | Self::Unfinished(..) => Ended::Error,
+        }
+    }
+
     /// All was carried through but what was refused for this reason, if anything.
     pub fn of(again: Option<std::time::Duration>, unfinished: Option<Failure>) -> Self {
         match unfinished {

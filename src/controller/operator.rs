@@ -6,18 +6,33 @@ use std::time::Duration;
 use chrono::Utc;
 use tokio::task::JoinHandle;
 
+use super::probe::Probe;
 use super::queue::Queue;
 use super::rejections::Rejections;
 use super::wakeups::Wakeups;
 use super::{Context, driver, release, route_policy};
 use crate::cluster::client::Clients;
 use crate::cluster::store::{OnChange, OnKindChanged};
-use crate::cluster::{Calm, Events, Store, Watches, Writer, apply::Fence};
+use crate::cluster::{Calm, Events, Metrics, Store, Watches, Writer, apply::Fence};
 use crate::model::kind::{Kind, KindRef};
 
 /// Longest time that what was begun may take to end: the kubelet kills a Pod 30 s after SIGTERM
 /// (`terminationGracePeriodSeconds`), and two requests may time out before.
 const DRAIN: Duration = Duration::from_secs(22);
+
+/// What an operator is started with.
+pub struct Setup {
+    /// The connections.
+    pub clients: Clients,
+    /// The namespace to watch; `None`: all.
+    pub namespace: Option<String>,
+    /// The Pod's name, for Events.
+    pub instance: Option<String>,
+    /// Until when it may write.
+    pub fence: Fence,
+    /// Where it counts.
+    pub metrics: Arc<Metrics>,
+}
 
 /// A running operator.
 pub struct Operator {
@@ -29,11 +44,18 @@ pub struct Operator {
 
 impl Operator {
     /// Starts watching one namespace, or all, and reconciles what it sees. To be called within a tokio runtime.
-    pub fn start(clients: Clients, namespace: Option<String>, instance: Option<String>, fence: Fence) -> Self {
+    pub fn start(setup: Setup) -> Self {
+        let Setup {
+            clients,
+            namespace,
+            instance,
+            fence,
+            metrics,
+        } = setup;
         let calm = Calm::default();
         let wakeups = Arc::new(Wakeups::new(Queue::new(driver::WORKERS, calm.clone())));
         let store = store(&wakeups);
-        let writer = Writer::new(clients.writes.clone(), Arc::clone(&store), fence);
+        let writer = Writer::new(clients.writes.clone(), Arc::clone(&store), Arc::clone(&fence));
         let watches = Arc::new(Watches::new(clients.watches, Arc::clone(&store), namespace));
         let (events, sender) = Events::new(clients.writes, instance, calm.clone());
         for kind in Kind::ALL {
@@ -48,10 +70,12 @@ impl Operator {
             watches,
             rejections: Rejections::default(),
             naming: Mutex::new(()),
+            metrics: Arc::clone(&metrics),
+            fence,
             clock: Utc::now,
         });
         let shared = Arc::clone(&context);
-        let workers = driver::run(wakeups.queue.clone(), move |(kind, key), priority| {
+        let workers = driver::run(wakeups.queue.clone(), metrics, move |(kind, key), priority| {
             let context = Arc::clone(&shared);
             async move {
                 match kind {
@@ -67,6 +91,11 @@ impl Operator {
             events: sender,
             context,
         }
+    }
+
+    /// To be asked how it is.
+    pub fn probe(&self) -> Probe {
+        Probe::new(Arc::downgrade(&self.context))
     }
 
     /// Takes no more work, ends what was begun, sends what is left of the Events; gives up after 22 s.

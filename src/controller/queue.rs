@@ -50,7 +50,7 @@ struct State<K> {
     lanes: Lanes<K>,
     /// The keys in `lanes`, and running keys that are to run again.
     queued: HashMap<K, (Priority, Moment)>,
-    running: HashMap<K, Priority>,
+    running: HashMap<K, (Priority, Instant)>,
     /// Keys to add later, by time.
     later: BTreeMap<Moment, (K, Priority)>,
     /// Where each key is in `later`.
@@ -187,9 +187,26 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         self.lock().running.len()
     }
 
+    /// Numbers of keys that wait to run now, by priority.
+    pub fn depths(&self) -> [(Priority, usize); 3] {
+        let mut depths = [Priority::High, Priority::Normal, Priority::Low].map(|priority| (priority, 0));
+        for (priority, _) in self.lock().queued.values() {
+            if let Some((_, count)) = depths.iter_mut().find(|(of, _)| of == priority) {
+                *count += 1;
+            }
+        }
+        depths
+    }
+
     /// How long the key that waits longest has waited.
     pub fn oldest(&self) -> Option<Duration> {
         let (since, _) = self.lock().queued.values().map(|(_, moment)| *moment).min()?;
+        Some(Instant::now().saturating_duration_since(since))
+    }
+
+    /// How long the key that runs longest has run.
+    pub fn longest_run(&self) -> Option<Duration> {
+        let since = self.lock().running.values().map(|(_, since)| *since).min()?;
         Some(Instant::now().saturating_duration_since(since))
     }
 
@@ -265,7 +282,7 @@ impl<K: Clone + Eq + Hash> State<K> {
         let lane = self.next_lane(now)?;
         let (_, key) = self.lanes.of(lane).pop_first()?;
         self.queued.remove(&key);
-        self.running.insert(key.clone(), lane);
+        self.running.insert(key.clone(), (lane, now));
         // The run looks at everything there is; it says itself when to run next.
         if let Some(deadline) = self.deadlines.remove(&key) {
             self.later.remove(&deadline);
@@ -301,7 +318,7 @@ impl<K: Clone + Eq + Hash> State<K> {
     fn tells_at(&self) -> Option<Instant> {
         let (since, _) = *self.lanes.low.keys().next()?;
         let calm = self.calm.from().unwrap_or(since);
-        let low = self.running.values().filter(|priority| **priority == Priority::Low);
+        let low = self.running.values().filter(|(priority, _)| *priority == Priority::Low);
         Some(if low.count() < TRICKLE {
             calm.min(since + PATIENCE)
         } else {
@@ -311,7 +328,10 @@ impl<K: Clone + Eq + Hash> State<K> {
 
     /// Whether one more key of high priority may run, and one more of another.
     fn room(&self) -> (bool, bool) {
-        let high = self.running.values().filter(|priority| **priority == Priority::High);
+        let high = self
+            .running
+            .values()
+            .filter(|(priority, _)| *priority == Priority::High);
         let high = high.count();
         (high < self.limit, self.running.len() - high < self.limit)
     }

@@ -45,7 +45,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key, priority: Priority) -> O
         context.wakeups.forget(&key);
         return Outcome::Done(None);
     };
-    if object.meta.deleting {
+    if object.meta.deleting || !context.leads() {
         return Outcome::Done(None);
     }
     let subject = Subject {

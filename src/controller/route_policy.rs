@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
+use std::time::Instant;
 
 use chrono::{DateTime, Duration};
 
@@ -26,6 +27,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key, priority: Priority) -> O
     if !context.store.all_known() {
         return Outcome::Done(None);
     }
+    let ready_since = context.wakeups.take_ready(&key);
     let lost = context.wakeups.take_lost(Kind::RoutePolicy, &key);
     let Some(object) = context.store.get(&KindRef::Known(Kind::RoutePolicy), &key.0, &key.1) else {
         context.rejections.forget(&key);
@@ -50,7 +52,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key, priority: Priority) -> O
         Err(rejected) => return subject.reject(&rejected.0, rejected.1).await,
     };
     context.refer(&key, &references(&policy));
-    if !subject.resources_known(&policy) {
+    if !context.leads() || !subject.resources_known(&policy) {
         return Outcome::Done(None);
     }
     let made_before = status.as_ref().is_some_and(|status| status.route.is_some());
@@ -58,6 +60,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key, priority: Priority) -> O
     let plan = planner::plan(&policy, &observed, routes::render); // pure
     let mut written = Written::new(lost, made_before);
     let carried_through = subject.carry_out(&plan, &mut written).await; // I/O
+    subject.measure(ready_since, &written, carried_through.is_ok());
     if priority == Priority::High && carried_through.is_ok() && written.failures.is_empty() {
         subject.owner.publish(&written.events);
         context.wakeups.queue.add((Kind::RoutePolicy, key), Priority::Low);
@@ -263,6 +266,16 @@ impl Subject<'_> {
             Some((meta.created, name.to_string()))
         });
         claims.filter(|claim| *claim < mine).min().map(|(_, name)| name)
+    }
+
+    /// How long a version that has become ready waited for its route.
+    fn measure(&self, ready_since: Option<Instant>, written: &Written, carried_through: bool) {
+        let Context { metrics, wakeups, .. } = self.context;
+        match ready_since {
+            Some(since) if !carried_through => wakeups.put_back_ready(self.key, since),
+            Some(since) if written.route => metrics.readiness_to_route.observe(since.elapsed().as_secs_f64()),
+            _ => {}
+        }
     }
 
     async fn carry_out(&self, plan: &Plan, written: &mut Written) -> Result<(), Failure> {

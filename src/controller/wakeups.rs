@@ -1,7 +1,8 @@
 //! From a change in the store to the objects that must be looked at again.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::index::{Index, Lost, Place, References, Referred};
 use super::queue::{Priority, Queue};
@@ -14,11 +15,16 @@ use crate::model::kind::{Kind, KindRef};
 /// both in one go.
 pub const POLICY_FIRST: Duration = Duration::from_millis(150);
 
+/// Room for so many policies is kept when none waits.
+const FEW: usize = 256;
+
 /// The queue, and who is put into it by what.
 pub struct Wakeups {
     /// What is to be reconciled.
     pub queue: Queue<Task>,
     index: Mutex<Index>,
+    /// Since when an object is ready that a policy with this key names, while the policy has not been looked at since.
+    ready: Mutex<HashMap<Key, Instant>>,
 }
 
 impl Wakeups {
@@ -27,6 +33,7 @@ impl Wakeups {
         Self {
             queue,
             index: Mutex::default(),
+            ready: Mutex::default(),
         }
     }
 
@@ -63,7 +70,12 @@ impl Wakeups {
             Arc::clone(&change.namespace),
             Arc::clone(&change.name),
         );
-        self.wake_dependants(&place, |policy| self.urgency(change, policy));
+        let of_version = matches!(
+            change.kind,
+            KindRef::Known(Kind::Deployment | Kind::Service) | KindRef::Other(_)
+        );
+        let ready = (change.ready && of_version).then(Instant::now);
+        self.wake_dependants(&place, ready, |policy| self.urgency(change, policy));
     }
 
     /// How urgent a change of an object is to a policy. The one that writes its route has only to tell of it; the event often
@@ -104,10 +116,13 @@ impl Wakeups {
         }
     }
 
-    fn wake_dependants(&self, place: &Place, priority: impl Fn(&Task) -> Priority) {
+    fn wake_dependants(&self, place: &Place, ready: Option<Instant>, priority: impl Fn(&Task) -> Priority) {
         let mut index = self.index();
         for policy in index.referrers(place) {
             let policy = (Kind::RoutePolicy, (Arc::clone(&place.1), Arc::clone(policy)));
+            if let Some(since) = ready {
+                self.ready().entry(policy.1.clone()).or_insert(since);
+            }
             let priority = priority(&policy);
             self.queue.add(policy, priority);
         }
@@ -162,6 +177,25 @@ impl Wakeups {
     /// Forgets what a Release waits for that is gone.
     pub fn forget(&self, release: &Key) {
         self.index().forget(release);
+    }
+
+    /// Since when an object has been ready that was not, and that the policy has not been looked at for.
+    pub fn take_ready(&self, policy: &Key) -> Option<Instant> {
+        let mut ready = self.ready();
+        let since = ready.remove(policy)?;
+        if ready.is_empty() && ready.capacity() > FEW {
+            ready.shrink_to(FEW);
+        }
+        Some(since)
+    }
+
+    /// The route could not be written: it still waits.
+    pub fn put_back_ready(&self, policy: &Key, since: Instant) {
+        self.ready().insert(policy.clone(), since);
+    }
+
+    fn ready(&self) -> MutexGuard<'_, HashMap<Key, Instant>> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn index(&self) -> MutexGuard<'_, Index> {

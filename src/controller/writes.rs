@@ -6,7 +6,7 @@ use super::Context;
 use super::index::Lost;
 use super::owner::Owner;
 use super::rejections::Attempt;
-use crate::cluster::Error;
+use crate::cluster::{Applied, Error};
 use crate::model::kind::{Kind, KindRef};
 use crate::model::ownership;
 use crate::plan::{Desired, Event, Failure, Removal};
@@ -20,6 +20,8 @@ pub struct Written {
     pub events: Vec<Event>,
     /// Objects that were deleted since the last reconcile: one that is made again is worth an Event.
     pub lost: Lost,
+    /// Whether a route was written, and is another than before.
+    pub route: bool,
     /// Whether all was made before: what is missing was deleted, perhaps with its owner.
     made_before: bool,
     /// Whether the owner is known to exist still, since the writes were planned.
@@ -51,7 +53,7 @@ impl Context {
             name,
             object,
             precondition,
-            event,
+            ..
         } = desired;
         let namespace = &*owner.key.0;
         let digest = ownership::digest_of_desired(object);
@@ -69,7 +71,7 @@ impl Context {
             self.writer
                 .apply(*kind, namespace, name, object, kind.manager(), *precondition)
         };
-        let route = matches!(kind, Kind::VirtualService | Kind::HttpRoute);
+        let route = is_route(*kind);
         if route {
             self.calm.disturb();
         }
@@ -87,22 +89,33 @@ impl Context {
         match applied {
             Ok(applied) => {
                 self.rejections.remove(owner.key, *kind, name);
-                if applied.changed || applied.created {
-                    tracing::info!(namespace, %kind, name, created = applied.created, "applied");
-                    written.events.extend(event.clone());
-                }
-                let lost = applied.created && written.lost.contains(&(*kind, Arc::from(name.as_str())));
-                if lost {
-                    let note = format!("{kind} {name} was deleted and is made anew");
-                    written.events.push(Event::normal("DriftRepaired", note));
-                } else if drift && applied.changed {
-                    let note = format!("{kind} {name} was changed by somebody else and is as it should be again");
-                    written.events.push(Event::normal("DriftRepaired", note));
-                }
+                self.wrote(owner, desired, &applied, drift, written);
                 Ok(true)
             }
             Err(error) => self.refused(owner, desired, attempt, &error, written).map(|()| false),
         }
+    }
+
+    /// Notes what an apply has changed.
+    fn wrote(&self, owner: &Owner<'_>, desired: &Desired, applied: &Applied, drift: bool, written: &mut Written) {
+        let Desired { kind, name, event, .. } = desired;
+        let namespace = &*owner.key.0;
+        if !applied.changed && !applied.created {
+            return;
+        }
+        tracing::info!(namespace, %kind, name, created = applied.created, "applied");
+        written.route |= is_route(*kind);
+        written.events.extend(event.clone());
+        let lost = applied.created && written.lost.contains(&(*kind, Arc::from(name.as_str())));
+        let note = match (lost, drift) {
+            (true, _) => format!("{kind} {name} was deleted and is made anew"),
+            (false, true) if applied.changed => {
+                format!("{kind} {name} was changed by somebody else and is as it should be again")
+            }
+            _ => return,
+        };
+        self.metrics.drift_repairs.with_label_values(&[kind.kind()]).inc();
+        written.events.push(Event::normal("DriftRepaired", note));
     }
 
     /// Asks whether the owner still exists before what was deleted is made anew, or what has no owner any more gets its
@@ -184,6 +197,10 @@ impl Context {
             Err(error) => Err(transient(&error, &format!("{kind} {name}"))),
         }
     }
+}
+
+fn is_route(kind: Kind) -> bool {
+    matches!(kind, Kind::VirtualService | Kind::HttpRoute)
 }
 
 /// A failure that time or another event mends.

@@ -50,6 +50,11 @@ pub fn of_version<'a>(resources: impl IntoIterator<Item = (KindRef, &'a str, See
     worst
 }
 
+/// Whether an object can serve.
+pub fn of(object: &Object<Body>) -> Tristate {
+    of_object(&Seen::Object(object)).0
+}
+
 /// How far from ready: for comparing.
 pub(super) fn badness(ready: Tristate) -> u8 {
     match ready {

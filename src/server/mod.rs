@@ -1,4 +1,5 @@
-//! What surrounds the reconcilers: logs and shutdown.
+//! What surrounds the reconcilers: logs, metrics and health over HTTP, shutdown.
 
+pub mod http;
 pub mod shutdown;
 pub mod telemetry;

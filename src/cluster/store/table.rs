@@ -5,6 +5,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use super::packed::Packed;
+use super::tally::{Standing, Tally};
 use super::{Change, KindState, Version};
 use crate::model::kind::{Kind, KindRef};
 use crate::model::observed::{Body, Meta, Object, Uid};
@@ -17,15 +18,18 @@ pub(super) struct Entry {
     pub(super) applied: Option<(u64, u64)>,
     /// The list that last brought it.
     pub(super) round: u32,
+    standing: Standing,
 }
 
 impl Entry {
     /// Of an object as it was read; `applied` is the digest of what was applied, if this is the answer to an apply.
     pub(super) fn new(Object { meta, body }: Object<Body>, applied: Option<u64>) -> Box<Self> {
+        let object = Object { meta, body };
         Box::new(Self {
-            body: Packed::new(&body),
-            applied: applied.map(|desired| (desired, meta.digest)),
-            meta,
+            standing: Standing::of(&object),
+            body: Packed::new(&object.body),
+            applied: applied.map(|desired| (desired, object.meta.digest)),
+            meta: object.meta,
             round: 0,
         })
     }
@@ -48,6 +52,8 @@ pub(super) struct Table {
     pub(super) session: u64,
     /// The list that runs.
     listing: Option<Listing>,
+    /// Of its entries.
+    pub(super) tally: Tally,
 }
 
 /// A list that was asked for and is not done.
@@ -67,6 +73,7 @@ impl Default for Table {
             round: 0,
             session: 0,
             listing: None,
+            tally: Tally::default(),
         }
     }
 }
@@ -109,10 +116,12 @@ impl Table {
         let namespace = index.namespace(namespace);
         let objects = self.namespaces.entry(Arc::clone(&namespace)).or_default();
         let Some((name, _)) = objects.get_key_value(name) else {
+            let now = new.standing;
             let name: Arc<str> = name.into();
             index.add(kind, &namespace, &name, &new.meta);
             let controller_now = new.meta.controller;
             objects.insert(Arc::clone(&name), new);
+            self.tally.add(now);
             return Some(Change {
                 kind: kind.clone(),
                 namespace,
@@ -122,6 +131,7 @@ impl Table {
                 gone: false,
                 spec: true,
                 written,
+                ready: now.is_ready(),
             });
         };
         let name = Arc::clone(name);
@@ -165,6 +175,7 @@ impl Table {
             index.remove(kind, &namespace, &name, old);
             index.add(kind, &namespace, &name, &new.meta);
         }
+        let (before, now) = (entry.standing, new.standing);
         *entry = new;
         Some(Change {
             kind: kind.clone(),
@@ -175,6 +186,7 @@ impl Table {
             gone: false,
             spec,
             written,
+            ready: self.tally.replace(before, now),
         })
     }
 
@@ -222,6 +234,7 @@ impl Table {
             return None;
         }
         let (name, entry) = objects.remove_entry(name)?;
+        self.tally.subtract(entry.standing);
         if objects.is_empty() {
             self.namespaces.remove(namespace);
         }
@@ -234,10 +247,12 @@ impl Table {
     pub(super) fn sweep(&mut self, kind: &KindRef, version: u64, index: &mut Index) -> Vec<Change> {
         let round = self.round;
         let mut changes = Vec::new();
+        let tally = &mut self.tally;
         self.namespaces.retain(|namespace, objects| {
             let stale = |entry: &Entry| entry.round != round && entry.meta.resource_version <= version;
             for (name, entry) in objects.extract_if(|_, entry| stale(entry)) {
                 index.remove(kind, namespace, &name, &entry.meta);
+                tally.subtract(entry.standing);
                 changes.push(gone(kind, Arc::clone(namespace), name, &entry));
             }
             objects.shrink_to_fit();
@@ -264,6 +279,7 @@ impl Table {
             gone: false,
             spec: false,
             written: true,
+            ready: false,
         })
     }
 
@@ -292,6 +308,7 @@ fn gone(kind: &KindRef, namespace: Arc<str>, name: Arc<str>, entry: &Entry) -> C
         gone: true,
         spec: true,
         written: false,
+        ready: false,
     }
 }
 

@@ -17,6 +17,7 @@ pub mod helm;
 pub mod kubectl;
 pub mod manifest;
 pub mod operator;
+pub mod pages;
 pub mod recorder;
 pub mod relay;
 pub mod release;

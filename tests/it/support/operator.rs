@@ -25,8 +25,17 @@ impl Operator {
     /// Starts it. It watches one namespace, or all; its log is appended to a file.
     #[track_caller]
     pub fn start(kubeconfig: &Path, namespace: Option<&str>, log: &Path) -> Self {
+        Self::start_with(kubeconfig, namespace, log, &[])
+    }
+
+    /// The same with more arguments; `--log-level=` among them stands for the usual one.
+    #[track_caller]
+    pub fn start_with(kubeconfig: &Path, namespace: Option<&str>, log: &Path, arguments: &[String]) -> Self {
         let mut command = tied_to_this_process(BINARY);
-        command.args(["run", "--log-level", "info,iter8=debug"]);
+        command.args(["run"]).args(arguments);
+        if !arguments.iter().any(|argument| argument.starts_with("--log-level=")) {
+            command.arg("--log-level=info,iter8=debug");
+        }
         command.env("KUBECONFIG", kubeconfig).env("NO_COLOR", "1");
         if let Some(namespace) = namespace {
             command.args(["--namespace", namespace]);

@@ -35,6 +35,8 @@ pub struct Test {
     /// Who the operator is to the API server, and what it connects with.
     pub(super) account: (String, PathBuf),
     log: PathBuf,
+    /// What operators are started with besides.
+    arguments: Mutex<Vec<String>>,
     /// Kinds and names of objects outside of the namespace.
     outside: Mutex<Vec<(&'static str, String)>>,
     /// Where the audit log was when the test began; `None`: not known, or the operator may be refused what it asks for.
@@ -76,6 +78,7 @@ impl Test {
             cluster,
             namespace,
             outside: Mutex::default(),
+            arguments: Mutex::default(),
         }
     }
 
@@ -118,7 +121,14 @@ impl Test {
     pub fn start(&self) {
         let mut operator = self.operator.lock().unwrap();
         assert!(operator.is_none(), "the operator runs already");
-        *operator = Some(Operator::start(&self.account.1, Some(&self.namespace), &self.log));
+        let arguments = self.arguments.lock().unwrap();
+        let (kubeconfig, namespace) = (&self.account.1, Some(&*self.namespace));
+        *operator = Some(Operator::start_with(kubeconfig, namespace, &self.log, &arguments));
+    }
+
+    /// What the operator is started with besides, from the next start on.
+    pub fn run_with<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) {
+        *self.arguments.lock().unwrap() = arguments.into_iter().map(str::to_owned).collect();
     }
 
     /// Ends the operator as a crash would.
