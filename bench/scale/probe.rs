@@ -48,7 +48,9 @@ pub fn run(namespace: &str, templates: &Path) {
         .unwrap();
     runtime.block_on(async {
         let probe = Arc::new(Probe {
-            clients: client::connect(&iter8::cluster::Metrics::new().unwrap()).await.unwrap(),
+            clients: client::connect(&iter8::cluster::Metrics::new().unwrap(), None)
+                .await
+                .unwrap(),
             requests: Request::new(Looked::Routes.path(namespace)),
             queue: Queue::new(),
             apps: Mutex::default(),

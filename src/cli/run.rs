@@ -6,10 +6,15 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
-use crate::cluster::{Metrics, client};
+use crate::cluster::client::{self, Clients, Guard};
+use crate::cluster::lease::{Leases, Term};
+use crate::cluster::{Metrics, apply::Fence};
 use crate::controller::operator::{Operator, Setup};
 use crate::controller::probe::Probe;
+use crate::server::election::{Election, Ended, Standing, Timing};
 use crate::server::http::{self, Pages};
 use crate::server::shutdown::Shutdown;
 use crate::server::telemetry;
@@ -23,9 +28,11 @@ pub struct Args {
     /// Watch this namespace only (default: all).
     #[arg(long, short, env = "ITER8_NAMESPACE", value_name = "NAME")]
     namespace: Option<String>,
+
     /// How log lines look.
     #[arg(long, env = "ITER8_LOG_FORMAT", value_enum, default_value = "text")]
     log_format: telemetry::Format,
+
     /// Which log lines are written: error, warn, info, debug, trace, or a filter as in iter8=debug,kube=warn.
     #[arg(long, env = "ITER8_LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
     log_level: String,
@@ -33,14 +40,52 @@ pub struct Args {
     /// Answer /metrics, /healthz and /readyz there, as in 0.0.0.0:8080.
     #[arg(long, env = "ITER8_LISTEN", value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
+
+    #[command(flatten)]
+    lease: LeaseArgs,
 }
 
-/// Longest time that a request may take, as no other replica can take over yet.
+/// Which of several replicas writes.
+#[derive(Debug, clap::Args)]
+struct LeaseArgs {
+    /// Write only while this replica holds a Lease, so that several can run; the others keep their caches warm.
+    #[arg(long, env = "ITER8_LEADER_ELECT")]
+    leader_elect: bool,
+
+    /// Name of the Lease.
+    #[arg(long, value_name = "NAME", default_value = "iter8")]
+    lease_name: String,
+
+    /// Namespace of the Lease (default: the Pod's own, or that of the kubeconfig's context).
+    #[arg(long, env = "POD_NAMESPACE", value_name = "NAME")]
+    lease_namespace: Option<String>,
+
+    /// How long other replicas wait for a leader that does not renew the Lease.
+    #[arg(long, value_name = "SECONDS", default_value = "15", value_parser = seconds)]
+    lease_duration: Duration,
+
+    /// How long a leader that cannot renew the Lease goes on; then the process ends.
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    lease_renew_deadline: Duration,
+
+    /// How often a leader renews the Lease.
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
+    lease_retry_period: Duration,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: u32 = text
+        .parse()
+        .map_err(|_| "a whole number of seconds is needed".to_owned())?;
+    Ok(Duration::from_secs(seconds.into()))
+}
+
+/// Longest time that a request may take where no other replica can take over.
 const NO_FENCE: Duration = Duration::from_hours(1);
 
 /// Runs the operator.
 ///
-/// Errors: no cluster to connect to, or a bad log level.
+/// Errors: no cluster to connect to, a bad log level, an address that cannot be listened at, or a lost Lease.
 pub fn execute(args: &Args) -> anyhow::Result<()> {
     telemetry::init(args.log_format, &args.log_level)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -53,7 +98,17 @@ pub fn execute(args: &Args) -> anyhow::Result<()> {
 async fn run(args: &Args) -> anyhow::Result<()> {
     let mut shutdown = Shutdown::install()?;
     let metrics = Arc::new(Metrics::new()?);
-    let clients = client::connect(&metrics).await?;
+    let timing = args.lease.timing()?;
+    let term = Term::default();
+    let guard = args.lease.leader_elect.then(|| Guard {
+        fence: term.fence(),
+        on_the_way: timing.lease.saturating_sub(timing.renew_deadline).mul_f64(0.8),
+    });
+    let fence: Fence = guard.as_ref().map_or_else(
+        || Arc::new(|| Some(NO_FENCE)) as Fence,
+        |guard| Arc::clone(&guard.fence),
+    );
+    let clients = client::connect(&metrics, guard).await?;
     let listener = match args.listen {
         Some(address) => Some(
             TcpListener::bind(address)
@@ -62,30 +117,105 @@ async fn run(args: &Args) -> anyhow::Result<()> {
         ),
         None => None,
     };
+    let election = args
+        .lease
+        .leader_elect
+        .then(|| args.lease.election(&clients, timing, term));
     let scope = args.namespace.as_deref().unwrap_or("all namespaces");
     tracing::info!(version = env!("CARGO_PKG_VERSION"), scope, "iter8 starts");
     let operator = Operator::start(Setup {
         clients,
         namespace: args.namespace.clone(),
-        instance: std::env::var("POD_NAME").ok(),
-        fence: Arc::new(|| Some(NO_FENCE)),
+        instance: pod_name(),
+        fence,
         metrics,
     });
     if let Some(listener) = listener {
         tracing::info!(address = %listener.local_addr()?, "metrics and health are served");
-        tokio::spawn(http::serve(listener, pages(operator.probe())));
+        let standing = election.as_ref().map(Election::standing);
+        tokio::spawn(http::serve(listener, pages(operator.probe(), standing)));
     }
-    shutdown.requested().await;
+    let mut candidate = election.map(|election| Candidate::new(election, &operator));
+    tokio::select! {
+        () = shutdown.requested() => {}
+        lost = Candidate::lost(&mut candidate) => return lost,
+    }
     tracing::info!("iter8 stops: ending what was begun");
     operator.stop().await;
-    Ok(())
+    match candidate {
+        Some(candidate) => candidate.stop().await,
+        None => Ok(()),
+    }
 }
 
-fn pages(probe: Probe) -> Pages {
+fn pod_name() -> Option<String> {
+    std::env::var("POD_NAME").ok()
+}
+
+impl LeaseArgs {
+    fn timing(&self) -> anyhow::Result<Timing> {
+        let timing = Timing {
+            lease: self.lease_duration,
+            renew_deadline: self.lease_renew_deadline,
+            retry: self.lease_retry_period,
+        };
+        timing.check()
+    }
+
+    fn election(&self, clients: &Clients, timing: Timing, term: Term) -> Election {
+        let leases = Leases::new(clients.lease.clone(), self.lease_namespace.as_deref(), &self.lease_name);
+        // Two processes are never taken for one, even when they have the same name.
+        let pod = pod_name().unwrap_or_else(|| "iter8".to_owned());
+        Election::new(leases, format!("{pod}_{:08x}", fastrand::u32(..)), timing, term)
+    }
+}
+
+/// A replica that takes part in an election.
+struct Candidate {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<Ended>,
+}
+
+impl Candidate {
+    fn new(election: Election, operator: &Operator) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let task = tokio::spawn(election.run(operator.begin(), stopped));
+        Self { stop, task }
+    }
+
+    /// Waits until the Lease is lost; for ever, if there is none.
+    async fn lost(candidate: &mut Option<Self>) -> anyhow::Result<()> {
+        match candidate {
+            Some(candidate) => judge((&mut candidate.task).await?),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Gives the Lease back.
+    async fn stop(self) -> anyhow::Result<()> {
+        self.stop.send_replace(true);
+        judge(self.task.await?)
+    }
+}
+
+fn judge(ended: Ended) -> anyhow::Result<()> {
+    match ended {
+        Ended::Stopped => Ok(()),
+        Ended::Lost => Err(anyhow::anyhow!("the lease is lost: another replica may lead")),
+    }
+}
+
+fn pages(probe: Probe, standing: Option<Standing>) -> Pages {
     let (metrics, alive) = (probe.clone(), probe.clone());
+    let ready = move || {
+        let (ready, mut text) = probe.ready();
+        let (seen, lease) = standing.as_ref().map_or((true, String::new()), Standing::told);
+        text.push_str(&lease);
+        (ready && seen, text)
+    };
     Pages {
         metrics: Arc::new(move || metrics.metrics()),
         alive: Arc::new(move || alive.alive()),
-        ready: Arc::new(move || probe.ready()),
+        ready: Arc::new(ready),
     }
 }

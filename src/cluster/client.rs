@@ -11,7 +11,12 @@ use kube::client::ConfigExt;
 use kube::{Client, Config};
 use tower::{BoxError, ServiceBuilder};
 
+use super::apply::Fence;
 use super::metrics::{Metrics, count_requests};
+
+mod gate;
+
+use gate::Gate;
 
 /// How long opening a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -31,12 +36,24 @@ pub struct Clients {
     pub watches: Client,
     /// Everything else, so that a write waits for no list.
     pub writes: Client,
+    /// The Lease: it is renewed whatever becomes of the others. Not connected unless it is used.
+    pub lease: Client,
+}
+
+/// What keeps the writes of a replica that no longer leads from reaching the server.
+#[derive(Clone)]
+pub struct Guard {
+    /// Until when it leads.
+    pub fence: Fence,
+    /// How long bytes may be on their way after that: what is sent later than that by the kernel, as when a network is
+    /// mended, could come after the next leader's first write.
+    pub on_the_way: Duration,
 }
 
 /// Connects: with the kubeconfig if there is one (`KUBECONFIG`, `~/.kube/config`), else with the Pod's ServiceAccount.
 ///
 /// Errors: neither names a cluster.
-pub async fn connect(metrics: &Metrics) -> anyhow::Result<Clients> {
+pub async fn connect(metrics: &Metrics, guard: Option<Guard>) -> anyhow::Result<Clients> {
     let config = Config::infer().await.map_err(|error| match error.source() {
         Some(kubeconfig) if std::env::var_os("KUBERNETES_SERVICE_HOST").is_none() => {
             anyhow!("no cluster to connect to: {kubeconfig}, and this is no Pod of one")
@@ -44,8 +61,9 @@ pub async fn connect(metrics: &Metrics) -> anyhow::Result<Clients> {
         _ => anyhow!("no cluster to connect to: {error}"),
     })?;
     Ok(Clients {
-        watches: with(config.clone(), metrics)?,
-        writes: with(config, metrics)?,
+        watches: with(config.clone(), metrics, None)?,
+        lease: with(config.clone(), metrics, None)?,
+        writes: with(config, metrics, guard)?,
     })
 }
 
@@ -56,7 +74,7 @@ pub async fn connect(metrics: &Metrics) -> anyhow::Result<Clients> {
 /// to in HTTP/1.1, with a connection for each request at a time.
 ///
 /// Errors: certificates or keys that cannot be read.
-pub fn with(mut config: Config, metrics: &Metrics) -> anyhow::Result<Client> {
+pub fn with(mut config: Config, metrics: &Metrics, guard: Option<Guard>) -> anyhow::Result<Client> {
     config.headers.push((
         "user-agent".parse()?,
         concat!("iter8/", env!("CARGO_PKG_VERSION")).parse()?,
@@ -65,6 +83,12 @@ pub fn with(mut config: Config, metrics: &Metrics) -> anyhow::Result<Client> {
     http.enforce_http(false);
     http.set_nodelay(true);
     http.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    #[cfg(target_os = "linux")]
+    http.set_tcp_user_timeout(guard.as_ref().map(|guard| guard.on_the_way));
+    let http = Gate {
+        connector: http,
+        fence: guard.map(|guard| guard.fence),
+    };
     let mut https = HttpsConnectorBuilder::new()
         .with_tls_config(config.rustls_client_config()?)
         .https_or_http();

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::iter;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
@@ -14,10 +14,11 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::json;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::Calm;
+use super::apply::Fence;
 use crate::model::kind::Kind;
 use crate::model::observed::Uid;
 
@@ -57,6 +58,8 @@ pub struct About {
 #[derive(Clone)]
 pub struct Events {
     queue: mpsc::Sender<Notice>,
+    /// Dropped with the last `Events`.
+    _open: Arc<watch::Sender<()>>,
 }
 
 /// What an Event is made from.
@@ -70,17 +73,24 @@ struct Notice {
 
 impl Events {
     /// Starts the task that sends; it ends when the last `Events` is dropped and all that waits is sent: await the
-    /// handle, within a time, to drain on shutdown. `instance` is the Pod's name.
-    pub fn new(client: Client, instance: Option<String>, calm: Calm) -> (Self, JoinHandle<()>) {
+    /// handle, within a time, to drain on shutdown. `instance` is the Pod's name; `fence` is asked before each send.
+    pub fn new(client: Client, instance: Option<String>, calm: Calm, fence: Fence) -> (Self, JoinHandle<()>) {
         let (queue, waiting) = mpsc::channel(QUEUE);
+        let (open, closed) = watch::channel(());
         let sender = Sender {
             client,
             instance: instance.unwrap_or_else(|| CONTROLLER.to_owned()),
             calm,
+            fence,
+            closed,
             sent: Mutex::default(),
             forgot: Instant::now(),
         };
-        (Self { queue }, tokio::spawn(sender.run(waiting)))
+        let events = Self {
+            queue,
+            _open: Arc::new(open),
+        };
+        (events, tokio::spawn(sender.run(waiting)))
     }
 
     /// Queues an Event; when 4,000 wait already it is dropped with a warning.
@@ -108,6 +118,9 @@ struct Sender {
     client: Client,
     instance: String,
     calm: Calm,
+    fence: Fence,
+    /// Ends when there will be no more Events.
+    closed: watch::Receiver<()>,
     /// By digest of the notice.
     sent: Mutex<HashMap<u64, Sent>>,
     forgot: Instant,
@@ -123,8 +136,7 @@ struct Sent {
 impl Sender {
     async fn run(mut self, mut waiting: mpsc::Receiver<Notice>) {
         while let Some(first) = waiting.recv().await {
-            tokio::time::sleep(LINGER).await;
-            let deadline = tokio::time::Instant::now() + LINGER;
+            let deadline = self.linger().await;
             let all = counted(iter::once(first).chain(iter::from_fn(|| waiting.try_recv().ok())));
             self.forget();
             let send = |(notice, count)| self.try_to_send(notice, count, deadline);
@@ -132,10 +144,20 @@ impl Sender {
         }
     }
 
+    /// Waits for more, and says until when to wait for calm; an operator that stops waits for neither.
+    async fn linger(&mut self) -> tokio::time::Instant {
+        let closed = tokio::time::timeout(LINGER, async { while self.closed.changed().await.is_ok() {} });
+        let closed = closed.await.is_ok();
+        tokio::time::Instant::now() + if closed { Duration::ZERO } else { LINGER }
+    }
+
     /// Sends an Event that came `count` times when it is calm, or at the deadline.
     async fn try_to_send(&self, notice: Notice, count: i32, deadline: tokio::time::Instant) {
         self.calm.wait(deadline).await;
-        let sent = tokio::time::timeout(REQUEST_TIMEOUT, self.send(&notice, count)).await;
+        let Some(limit) = (self.fence)() else {
+            return; // the one who leads now tells what there is to tell
+        };
+        let sent = tokio::time::timeout(limit.min(REQUEST_TIMEOUT), self.send(&notice, count)).await;
         let error = match sent {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error.to_string(),

@@ -11,6 +11,7 @@ pub mod calm;
 pub mod client;
 pub mod error;
 pub mod events;
+pub mod lease;
 pub mod metrics;
 pub mod permissions;
 mod resource;

@@ -57,7 +57,7 @@ impl Operator {
         let store = store(&wakeups);
         let writer = Writer::new(clients.writes.clone(), Arc::clone(&store), Arc::clone(&fence));
         let watches = Arc::new(Watches::new(clients.watches, Arc::clone(&store), namespace));
-        let (events, sender) = Events::new(clients.writes, instance, calm.clone());
+        let (events, sender) = Events::new(clients.writes, instance, calm.clone(), Arc::clone(&fence));
         for kind in Kind::ALL {
             watches.open(&KindRef::Known(kind));
         }
@@ -90,6 +90,16 @@ impl Operator {
             workers,
             events: sender,
             context,
+        }
+    }
+
+    /// What to do when this replica begins to lead: everything is looked at.
+    pub fn begin(&self) -> impl Fn() + Send + use<> {
+        let context = Arc::downgrade(&self.context);
+        move || {
+            if let Some(context) = context.upgrade() {
+                context.wakeups.wake_all(&context.store);
+            }
         }
     }
 

@@ -1,5 +1,6 @@
-//! What surrounds the reconcilers: logs, metrics and health over HTTP, shutdown.
+//! What surrounds the reconcilers: logs, metrics and health over HTTP, the election of a leader, shutdown.
 
+pub mod election;
 pub mod http;
 pub mod shutdown;
 pub mod telemetry;

@@ -17,6 +17,7 @@ mod harness;
 mod http_route;
 mod image;
 mod install;
+mod lease;
 mod metrics;
 mod objects;
 mod ownership;

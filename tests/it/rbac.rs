@@ -73,7 +73,7 @@ type Right = (String, String, String);
 /// What the rules allow.
 fn allowed() -> BTreeSet<Right> {
     let mut rights = BTreeSet::new();
-    for rule in PERMISSIONS {
+    for rule in PERMISSIONS.iter().chain(OWN_NAMESPACE) {
         for resource in rule.resources {
             let verbs = rule.verbs.iter();
             rights.extend(verbs.map(|verb| (rule.group.to_owned(), (*resource).to_owned(), (*verb).to_owned())));
@@ -143,6 +143,13 @@ spec:
     )
 }
 
+/// The operator takes part in an election, of which it is the only candidate.
+fn elect(test: &Test) {
+    let lease = format!("--lease-name={}", test.namespace);
+    let namespace = "--lease-namespace=iter8-system";
+    test.run_with(["--leader-elect", namespace, "--lease-retry-period=1", &lease]);
+}
+
 #[test]
 fn the_operator_uses_every_right_that_it_has() {
     if skip_unless_local("the audit log") {
@@ -153,6 +160,7 @@ fn the_operator_uses_every_right_that_it_has() {
     // Lists are asked for only where the server cannot send them with a watch.
     let relay = Relay::without_streaming_lists(test.kubeconfig());
     test.connect_with(&relay.kubeconfig);
+    elect(&test);
     test.start();
     test.apply(&release("blue-green", "[{image: shop:1}, {image: shop:2, weight: 20}]"));
     test.wait_ready("release/shop");

@@ -224,7 +224,15 @@ impl Cluster {
             ["create", "clusterrolebinding", name, "--clusterrole=iter8", &subject],
             "",
         );
+        self.bind_own(name);
         (user(name), self.login(SERVICE_ACCOUNT.0, name))
+    }
+
+    /// Gives a ServiceAccount the operator's rights in its own namespace.
+    pub fn bind_own(&self, account: &str) {
+        let kubectl = self.kubectl.within(SERVICE_ACCOUNT.0);
+        let subject = format!("--serviceaccount={}:{account}", SERVICE_ACCOUNT.0);
+        kubectl.ok(["create", "rolebinding", account, "--role=iter8-own", &subject], "");
     }
 
     /// `stop`, `start` or `restart` a component of a cluster that we started, as `kube-apiserver`; data stay.

@@ -73,9 +73,15 @@ impl Operator {
     /// Asks it to end, and does not wait.
     #[track_caller]
     pub fn ask_to_stop(&self) {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
-        assert!(sent.success(), "the operator has ended before it was asked to");
+        self.signal("TERM");
+    }
+
+    /// Sends it a signal: `STOP`, `CONT`, `HUP`.
+    #[track_caller]
+    pub fn signal(&self, signal: &str) {
+        let (signal, pid) = (format!("-{signal}"), self.child.id().to_string());
+        let sent = Command::new("kill").args([&signal, &pid]).status().unwrap();
+        assert!(sent.success(), "the operator has ended before it was sent {signal}");
     }
 
     /// How it ended, if it did.

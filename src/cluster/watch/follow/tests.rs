@@ -27,7 +27,7 @@ async fn server(answers: Vec<(u16, String)>) -> (Follow, Arc<Mutex<Vec<String>>>
         }
     });
     let config = kube::Config::new(format!("http://{address}").parse().unwrap());
-    let client = crate::cluster::client::with(config, &crate::cluster::Metrics::new().unwrap()).unwrap();
+    let client = crate::cluster::client::with(config, &crate::cluster::Metrics::new().unwrap(), None).unwrap();
     (
         Follow::new(client, Resource::from(Kind::Service).requests(None), false),
         asked,
