@@ -1,6 +1,7 @@
 //! `iter8 run`: the operator.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +37,10 @@ pub struct Args {
     /// Which log lines are written: error, warn, info, debug, trace, or a filter as in iter8=debug,kube=warn.
     #[arg(long, env = "ITER8_LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
     log_level: String,
+
+    /// Take the level from this file instead, whenever it changes: it is read every 5 s, and at SIGHUP.
+    #[arg(long, env = "ITER8_LOG_LEVEL_FILE", value_name = "FILE")]
+    log_level_file: Option<PathBuf>,
 
     /// Answer /metrics, /healthz and /readyz there, as in 0.0.0.0:8080.
     #[arg(long, env = "ITER8_LISTEN", value_name = "ADDRESS")]
@@ -87,16 +92,19 @@ const NO_FENCE: Duration = Duration::from_hours(1);
 ///
 /// Errors: no cluster to connect to, a bad log level, an address that cannot be listened at, or a lost Lease.
 pub fn execute(args: &Args) -> anyhow::Result<()> {
-    telemetry::init(args.log_format, &args.log_level)?;
+    let level = telemetry::init(args.log_format, &args.log_level)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()?;
-    runtime.block_on(run(args))
+    runtime.block_on(run(args, level))
 }
 
-async fn run(args: &Args) -> anyhow::Result<()> {
+async fn run(args: &Args, level: telemetry::Level) -> anyhow::Result<()> {
     let mut shutdown = Shutdown::install()?;
+    if let Some(file) = &args.log_level_file {
+        tokio::spawn(level.follow(file.clone()));
+    }
     let metrics = Arc::new(Metrics::new()?);
     let timing = args.lease.timing()?;
     let term = Term::default();

@@ -33,6 +33,11 @@ impl<K: Eq + Hash> Backoff<K> {
         wait.mul_f64(random.clamp(0.0, 1.0))
     }
 
+    /// Whether a key's last attempt failed.
+    pub fn has_failed(&self, key: &K) -> bool {
+        self.failures.contains_key(key)
+    }
+
     /// Forgets a key's failures.
     pub fn succeeded(&mut self, key: &K) {
         self.failures.remove(key);

@@ -10,9 +10,11 @@ use tokio::task::JoinSet;
 
 use super::backoff::Backoff;
 use super::queue::{Priority, Queue};
+use super::writes::is_outdated;
 use super::{Outcome, Task};
 use crate::cluster::Metrics;
 use crate::model::kind::Kind;
+use crate::plan::Failure;
 
 /// Reconciles at once of high priority, and of others: more gain nothing against one API server.
 pub const WORKERS: usize = 16;
@@ -73,6 +75,8 @@ fn priority((kind, _): &Task) -> Priority {
 
 fn settle(queue: &Queue<Task>, backoff: &Mutex<Backoff<Task>>, task: &Task, outcome: Outcome) {
     let mut backoff = backoff.lock().unwrap_or_else(PoisonError::into_inner);
+    // What could not be finished has been told of.
+    let unfinished = matches!(outcome, Outcome::Unfinished(..));
     let (again, failure) = match outcome {
         Outcome::Done(again) => (again, None),
         Outcome::Retry(failure) => (None, Some(failure)),
@@ -84,22 +88,24 @@ fn settle(queue: &Queue<Task>, backoff: &Mutex<Backoff<Task>>, task: &Task, outc
     match failure {
         None => backoff.succeeded(task),
         Some(failure) => {
+            let first = !backoff.has_failed(task);
             let mut after = backoff.failed(task.clone(), fastrand::f64());
             if let Some(asked) = failure.retry_after {
                 after = after.max(asked);
                 queue.hold(task, asked);
             }
-            let (kind, (namespace, name)) = task;
-            tracing::debug!(
-                namespace = &**namespace,
-                %kind,
-                name = &**name,
-                reason = failure.reason,
-                ?after,
-                "{}",
-                failure.message
-            );
+            log(task, &failure, first && !unfinished, after);
             queue.add_after(task.clone(), priority(task), after);
         }
+    }
+}
+
+/// Logs the first failure in a row; of one that was planned from what has changed since there is nothing to say.
+fn log((kind, (namespace, name)): &Task, failure: &Failure, first: bool, after: Duration) {
+    let (namespace, name, reason) = (&**namespace, &**name, &failure.reason);
+    if first && !is_outdated(failure) {
+        tracing::warn!(namespace, %kind, name, reason, "tried again: {}", failure.message);
+    } else {
+        tracing::debug!(namespace, %kind, name, reason, ?after, "{}", failure.message);
     }
 }

@@ -13,7 +13,7 @@ use super::wakeups::Wakeups;
 use super::{Context, driver, release, route_policy};
 use crate::cluster::client::Clients;
 use crate::cluster::store::{OnChange, OnKindChanged};
-use crate::cluster::{Calm, Events, Metrics, Store, Watches, Writer, apply::Fence};
+use crate::cluster::{Calm, Events, KindState, Metrics, Store, Watches, Writer, apply::Fence};
 use crate::model::kind::{Kind, KindRef};
 
 /// Longest time that what was begun may take to end: the kubelet kills a Pod 30 s after SIGTERM
@@ -134,7 +134,13 @@ fn store(wakeups: &Arc<Wakeups>) -> Arc<Store> {
     });
     let (wake, place) = (Arc::clone(wakeups), Arc::clone(&cell));
     let on_kind: OnKindChanged = Arc::new(move |change| {
-        tracing::info!(kind = %change.kind, state = ?change.state, "watch");
+        let kind = &change.kind;
+        match &change.state {
+            KindState::Syncing | KindState::Synced => tracing::info!(%kind, "all objects are known"),
+            KindState::Missing => tracing::warn!(%kind, reason = "KindNotFound", "not installed"),
+            KindState::Unlisted(why) => tracing::warn!(%kind, reason = "NotListed", "cannot be listed yet: {why}"),
+            KindState::Forbidden(rule) => tracing::warn!(%kind, reason = "Forbidden", "may not be watched: {rule}"),
+        }
         if let Some(store) = of(&place) {
             wake.wake_all(&store);
         }

@@ -6,14 +6,33 @@ use serde_json::Value;
 use super::rejections::Attempt;
 use super::writes::transient;
 use super::{Context, Key};
-use crate::api::managers;
+use crate::api::status::{Condition, Tristate};
+use crate::api::{ReleaseStatus, RoutePolicyStatus, managers};
 use crate::cluster::Error;
 use crate::cluster::events::About;
 use crate::model::kind::{Kind, KindRef};
 use crate::model::observed::{Body, Object};
 use crate::model::ownership;
 use crate::model::validate::ObjectInfo;
-use crate::plan::{Event, Failure};
+use crate::plan::{Event, Failure, conditions};
+
+/// A status of a kind of ours.
+pub trait Status: Serialize + PartialEq {
+    /// Its conditions.
+    fn conditions(&self) -> &[Condition];
+}
+
+impl Status for ReleaseStatus {
+    fn conditions(&self) -> &[Condition] {
+        &self.conditions
+    }
+}
+
+impl Status for RoutePolicyStatus {
+    fn conditions(&self) -> &[Condition] {
+        &self.conditions
+    }
+}
 
 /// An object that is being reconciled.
 pub struct Owner<'a> {
@@ -48,6 +67,14 @@ impl<'a> Owner<'a> {
         }
     }
 
+    /// What it is, for log lines: `Release web, generation 3`.
+    pub fn words(&self) -> String {
+        format!(
+            "{} {}, generation {}",
+            self.kind, self.key.1, self.object.meta.generation
+        )
+    }
+
     /// Its metadata, to be validated with its spec.
     pub fn info(&self) -> ObjectInfo {
         ObjectInfo {
@@ -60,6 +87,11 @@ impl<'a> Owner<'a> {
 
     /// Publishes Events about it, and logs them.
     pub fn publish(&self, events: &[Event]) {
+        self.publish_and_log(events, &[]);
+    }
+
+    /// Publishes Events about it, and logs those with other reasons than these.
+    fn publish_and_log(&self, events: &[Event], told: &[&str]) {
         let (namespace, name) = (&*self.key.0, &*self.key.1);
         let about = About {
             kind: self.kind,
@@ -68,7 +100,9 @@ impl<'a> Owner<'a> {
             uid: self.object.meta.uid,
         };
         for event in events {
-            tracing::info!(namespace, kind = %self.kind, name, reason = event.reason, "{}", event.note);
+            if !told.contains(&event.reason.as_str()) {
+                tracing::info!(namespace, kind = %self.kind, name, reason = event.reason, "{}", event.note);
+            }
             let events = &self.context.events;
             events.publish(&about, event.warning, &event.reason, &event.note);
         }
@@ -76,14 +110,10 @@ impl<'a> Owner<'a> {
 
     /// Writes the status if it changed, then publishes what changed. `Err`: try again, Events and all; one that the server
     /// refuses becomes an Event, and is not tried again before it says something else, or the object is another.
-    pub async fn tell<S: Serialize + PartialEq>(
-        &self,
-        old: Option<&S>,
-        new: Option<&S>,
-        events: &[Event],
-    ) -> Result<(), Failure> {
-        if let Some(status) = new.filter(|new| old != Some(new)) {
-            let status = serde_json::to_value(status).map_err(|error| self.unwritten(&error))?;
+    pub async fn tell<S: Status>(&self, old: Option<&S>, new: Option<&S>, events: &[Event]) -> Result<(), Failure> {
+        let mut told = vec!["RouteUpdated"]; // the write of the route was
+        if let Some(new) = new.filter(|new| old != Some(new)) {
+            let status = serde_json::to_value(new).map_err(|error| self.unwritten(&error))?;
             let rejections = &self.context.rejections;
             let place = format!("{}/status", self.key.1);
             let attempt = Attempt::new(ownership::digest_of_status(&status), Some(&self.object.meta));
@@ -91,7 +121,10 @@ impl<'a> Owner<'a> {
                 return Ok(());
             }
             match self.apply_status(&status).await {
-                Ok(()) => rejections.remove(self.key, self.kind, &place),
+                Ok(()) => {
+                    rejections.remove(self.key, self.kind, &place);
+                    told.extend(self.log_conditions(old.map(S::conditions).unwrap_or_default(), new.conditions()));
+                }
                 // Nobody is there any more to be told.
                 Err(Error::Gone(_)) => return Ok(()),
                 Err(error @ (Error::Invalid(_) | Error::ImmutableField(_))) => {
@@ -107,14 +140,36 @@ impl<'a> Owner<'a> {
                 }
             }
         }
-        self.publish(events);
+        self.publish_and_log(events, &told);
         Ok(())
     }
 
+    /// Logs in one line which conditions have changed, and answers with the reasons of Events that say the same.
+    fn log_conditions<'s>(&self, old: &[Condition], new: &'s [Condition]) -> Vec<&'s str> {
+        let (namespace, kind, name) = (&*self.key.0, self.kind, &*self.key.1);
+        let changed = conditions::changed(old, new);
+        let Some(first) = changed.first() else {
+            return Vec::new();
+        };
+        let all: Vec<String> = changed
+            .iter()
+            .map(|condition| format!("{}={:?}", condition.type_, condition.status))
+            .collect();
+        let (all, reason, message) = (all.join(" "), &first.reason, &first.message);
+        let stalls = changed
+            .iter()
+            .any(|condition| condition.type_ == conditions::STALLED && condition.status == Tristate::True);
+        if stalls {
+            tracing::warn!(namespace, %kind, name, reason, "{all}: {message}");
+        } else {
+            tracing::info!(namespace, %kind, name, reason, "{all}: {message}");
+        }
+        let reasons = changed.iter().map(|condition| condition.reason.as_str());
+        reasons.chain(["Recovered"]).collect()
+    }
+
     fn unwritten(&self, error: &dyn std::fmt::Display) -> Failure {
-        let (namespace, name) = (&*self.key.0, &*self.key.1);
-        tracing::warn!(namespace, kind = %self.kind, name, "status: {error}");
-        let message = format!("status of {} {name}: {error}", self.kind);
+        let message = format!("status of {} {}: {error}", self.kind, self.key.1);
         Failure::passing("StatusNotWritten", message)
     }
 

@@ -267,7 +267,7 @@ impl Subject<'_> {
             self.context.write(&self.owner, policy, written).await?;
         }
         for removal in &plan.removals {
-            self.context.remove(&self.key.0, removal).await?;
+            self.context.remove(&self.owner, removal).await?;
         }
         self.wait_for_names(release, plan, written);
         Ok(())

@@ -283,7 +283,7 @@ impl Subject<'_> {
             self.context.write(&self.owner, route, written).await?;
         }
         for removal in &plan.removals {
-            self.context.remove(&self.key.0, removal).await?;
+            self.context.remove(&self.owner, removal).await?;
         }
         Ok(())
     }

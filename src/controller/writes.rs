@@ -8,6 +8,7 @@ use super::owner::Owner;
 use super::rejections::Attempt;
 use crate::cluster::{Applied, Error};
 use crate::model::kind::{Kind, KindRef};
+use crate::model::observed::Body;
 use crate::model::ownership;
 use crate::plan::{Desired, Event, Failure, Removal};
 
@@ -80,7 +81,7 @@ impl Context {
             self.calm.disturb();
         }
         if let (Err(Error::Invalid(why)), true) = (&applied, drift) {
-            tracing::info!(namespace, %kind, name, "taken back from somebody else: {why}");
+            tracing::debug!(namespace, %kind, name, "taken back from somebody else: {why}");
             applied = match self.writer.take_back(*kind, namespace, name, object).await {
                 Ok(()) => apply().await,
                 Err(error) => Err(error),
@@ -103,19 +104,38 @@ impl Context {
         if !applied.changed && !applied.created {
             return;
         }
-        tracing::info!(namespace, %kind, name, created = applied.created, "applied");
         written.route |= is_route(*kind);
-        written.events.extend(event.clone());
         let lost = applied.created && written.lost.contains(&(*kind, Arc::from(name.as_str())));
-        let note = match (lost, drift) {
-            (true, _) => format!("{kind} {name} was deleted and is made anew"),
-            (false, true) if applied.changed => {
-                format!("{kind} {name} was changed by somebody else and is as it should be again")
-            }
-            _ => return,
+        let repaired = if lost {
+            Some(format!("{kind} {name} was deleted and is made anew"))
+        } else if drift && applied.changed {
+            Some(format!(
+                "{kind} {name} was changed by somebody else and is as it should be again"
+            ))
+        } else {
+            None
         };
-        self.metrics.drift_repairs.with_label_values(&[kind.kind()]).inc();
-        written.events.push(Event::normal("DriftRepaired", note));
+        if repaired.is_some() {
+            self.metrics.drift_repairs.with_label_values(&[kind.kind()]).inc();
+        }
+        let repaired = repaired.map(|note| Event::normal("DriftRepaired", note));
+        let events: Vec<Event> = event.clone().into_iter().chain(repaired).collect();
+        // An Event is logged, and says the same.
+        if events.is_empty() {
+            let verb = if applied.created { "created" } else { "updated" };
+            let shares = self.shares(*kind, namespace, name);
+            tracing::info!(namespace, %kind, name, reason = owner.words(), "{verb}{shares}");
+        }
+        written.events.extend(events);
+    }
+
+    /// Of a route, who gets what, for a log line.
+    fn shares(&self, kind: Kind, namespace: &str, name: &str) -> String {
+        let route = is_route(kind).then(|| self.store.get(&KindRef::Known(kind), namespace, name));
+        match route.flatten().as_ref().map(|route| &route.body) {
+            Some(Body::Route(route)) => format!(": {route}"),
+            _ => String::new(),
+        }
     }
 
     /// Asks whether the owner still exists before what was deleted is made anew, or what has no owner any more gets its
@@ -153,7 +173,6 @@ impl Context {
     ) -> Result<(), Failure> {
         let Desired { kind, name, .. } = desired;
         let mut failure = Failure::stalled(error.category(), format!("{kind} {name}: {error}"));
-        tracing::warn!(namespace = &*owner.key.0, %kind, name, reason = error.category(), "{error}");
         match error {
             Error::Invalid(_) | Error::ImmutableField(_) => {
                 if let Error::ImmutableField(_) = error {
@@ -173,12 +192,14 @@ impl Context {
                 return Err(failure);
             }
         }
+        tracing::warn!(namespace = &*owner.key.0, %kind, name, reason = error.category(), "{error}");
         written.failures.push(failure);
         Ok(())
     }
 
-    /// Deletes an object. `Err`: try again.
-    pub async fn remove(&self, namespace: &str, removal: &Removal) -> Result<(), Failure> {
+    /// Deletes an object that is no longer part of its owner. `Err`: try again.
+    pub async fn remove(&self, owner: &Owner<'_>, removal: &Removal) -> Result<(), Failure> {
+        let namespace = &*owner.key.0;
         let Removal {
             kind,
             name,
@@ -191,7 +212,7 @@ impl Context {
             .await;
         match result {
             Ok(()) => {
-                tracing::info!(namespace, %kind, name, "deleted");
+                tracing::info!(namespace, %kind, name, reason = owner.words(), "deleted");
                 Ok(())
             }
             Err(error) => Err(transient(&error, &format!("{kind} {name}"))),

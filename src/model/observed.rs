@@ -177,6 +177,23 @@ pub struct StoredRoute {
     pub written: i64,
 }
 
+/// For people: who gets what.
+impl fmt::Display for StoredRoute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, rule) in self.rules.iter().enumerate() {
+            f.write_str(if index == 0 { "" } else { "; " })?;
+            f.write_str(if rule.matched { "what matches to " } else { "" })?;
+            for (index, StoredBackend { service, weight, .. }) in rule.backends.iter().enumerate() {
+                write!(f, "{}{service} {weight}", if index == 0 { "" } else { ", " })?;
+            }
+            for StoredBackend { service, weight, .. } in &rule.mirrors {
+                write!(f, ", copies to {service} {weight}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A rule of a stored route.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredRule {
@@ -302,7 +319,41 @@ impl Raw {
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use super::*;
+
+    #[test]
+    fn a_route_says_who_gets_what() {
+        let backend = |service: &str, weight| StoredBackend {
+            service: service.into(),
+            port: 80,
+            weight,
+        };
+        let rule = |matched, backends: &[StoredBackend], mirrors: &[StoredBackend]| StoredRule {
+            matched,
+            backends: backends.into(),
+            mirrors: mirrors.into(),
+        };
+        let [a, b] = [backend("web-0", 70), backend("web-1", 30)];
+        for (rules, words) in [
+            (vec![rule(false, &[a.clone(), b.clone()], &[])], "web-0 70, web-1 30"),
+            (
+                vec![
+                    rule(true, slice::from_ref(&b), &[]),
+                    rule(false, slice::from_ref(&a), &[]),
+                ],
+                "what matches to web-1 30; web-0 70",
+            ),
+            (vec![rule(false, &[a], &[b])], "web-0 70, copies to web-1 30"),
+        ] {
+            let route = StoredRoute {
+                rules: rules.into(),
+                ..StoredRoute::default()
+            };
+            assert_eq!(route.to_string(), words);
+        }
+    }
 
     #[test]
     fn a_uid_reads_and_prints_the_same() {

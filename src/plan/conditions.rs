@@ -81,6 +81,18 @@ pub fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Conditio
     conditions.iter().find(|condition| condition.type_ == type_)
 }
 
+/// The conditions that say something else than before, the summary first; not `Reconciling`, which follows from the others.
+pub fn changed<'a>(old: &[Condition], new: &'a [Condition]) -> Vec<&'a Condition> {
+    let told = [READY, STALLED, VERSIONS_READY, ROUTED];
+    let now = told.into_iter().filter_map(|type_| find(new, type_));
+    now.filter(|now| {
+        let before = find(old, &now.type_);
+        let quiet = before.is_none() && now.type_ == STALLED && now.status == Tristate::False;
+        !quiet && before.is_none_or(|before| (before.status, &before.reason) != (now.status, &now.reason))
+    })
+    .collect()
+}
+
 /// Kubernetes' times have whole seconds.
 pub fn seconds(time: DateTime<Utc>) -> DateTime<Utc> {
     time.trunc_subsecs(0)

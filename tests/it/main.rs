@@ -18,6 +18,7 @@ mod http_route;
 mod image;
 mod install;
 mod lease;
+mod logs;
 mod metrics;
 mod objects;
 mod ownership;

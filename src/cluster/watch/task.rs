@@ -177,9 +177,6 @@ impl Task {
     }
 
     fn set_state(&self, state: KindState) {
-        if self.store.synced(&self.kind) != state {
-            tracing::warn!(kind = %self.kind, ?state, "kind cannot be watched");
-        }
         self.store.set_state(&self.kind, self.session, state);
     }
 

@@ -150,6 +150,13 @@ impl Test {
         operator.as_ref().expect("the operator does not run").ask_to_stop();
     }
 
+    /// Sends the operator a signal, as `HUP`.
+    #[track_caller]
+    pub fn signal(&self, signal: &str) {
+        let operator = self.operator.lock().unwrap();
+        operator.as_ref().expect("the operator does not run").signal(signal);
+    }
+
     /// Waits until the operator, which was asked to, has ended.
     #[track_caller]
     pub fn has_stopped(&self, within: Duration) {
