@@ -55,7 +55,7 @@ where
 {
     let failed = |message: &str| {
         tracing::error!(namespace = &**namespace, %kind, name = &**name, "{message}");
-        Outcome::Retry(crate::plan::Failure::passing("InternalError", message))
+        Outcome::Retry(Failure::passing("InternalError", message))
     };
     let reconcile = AssertUnwindSafe(tokio::time::timeout(RECONCILE_TIMEOUT, reconcile));
     match reconcile.catch_unwind().await {
