@@ -1,5 +1,6 @@
 //! What can go wrong with a request to the API server, and what follows from it.
 
+use crate::model::reason;
 use std::time::Duration;
 
 use kube::core::Status;
@@ -59,17 +60,17 @@ impl Error {
     /// The reason as one CamelCase word: of conditions and Events, and the label of metrics.
     pub fn category(&self) -> &'static str {
         match self {
-            Self::Invalid(_) => "InvalidSpecification",
-            Self::ImmutableField(_) => "ImmutableField",
-            Self::QuotaExceeded(_) => "QuotaExceeded",
-            Self::Forbidden { .. } => "Forbidden",
-            Self::KindMissing(_) => "KindNotFound",
-            Self::NamespaceTerminating(_) => "NamespaceTerminating",
-            Self::Conflict(_) => "Conflict",
-            Self::Gone(_) => "Gone",
-            Self::Transient { .. } => "Transient",
-            Self::Timeout(_) => "Timeout",
-            Self::NotLeader => "NotLeader",
+            Self::Invalid(_) => reason::INVALID_SPECIFICATION,
+            Self::ImmutableField(_) => reason::IMMUTABLE_FIELD,
+            Self::QuotaExceeded(_) => reason::QUOTA_EXCEEDED,
+            Self::Forbidden { .. } => reason::FORBIDDEN,
+            Self::KindMissing(_) => reason::KIND_NOT_FOUND,
+            Self::NamespaceTerminating(_) => reason::NAMESPACE_TERMINATING,
+            Self::Conflict(_) => reason::CONFLICT,
+            Self::Gone(_) => reason::GONE,
+            Self::Transient { .. } => reason::TRANSIENT,
+            Self::Timeout(_) => reason::TIMEOUT,
+            Self::NotLeader => reason::NOT_LEADER,
         }
     }
 

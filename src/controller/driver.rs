@@ -14,6 +14,7 @@ use super::writes::is_outdated;
 use super::{Outcome, Task};
 use crate::cluster::Metrics;
 use crate::model::kind::Kind;
+use crate::model::reason;
 use crate::plan::Failure;
 
 /// Reconciles at once of high priority, and of others: more gain nothing against one API server.
@@ -55,7 +56,7 @@ where
 {
     let failed = |message: &str| {
         tracing::error!(namespace = &**namespace, %kind, name = &**name, "{message}");
-        Outcome::Retry(Failure::passing("InternalError", message))
+        Outcome::Retry(Failure::passing(reason::INTERNAL_ERROR, message))
     };
     let reconcile = AssertUnwindSafe(tokio::time::timeout(RECONCILE_TIMEOUT, reconcile));
     match reconcile.catch_unwind().await {

@@ -15,6 +15,7 @@ use crate::cluster::client::Clients;
 use crate::cluster::store::{OnChange, OnKindChanged};
 use crate::cluster::{Calm, Events, KindState, Metrics, Store, Watches, Writer, apply::Fence};
 use crate::model::kind::{Kind, KindRef};
+use crate::model::reason;
 
 /// Longest time that what was begun may take to end: the kubelet kills a Pod 30 s after SIGTERM
 /// (`terminationGracePeriodSeconds`), and two requests may time out before.
@@ -137,9 +138,13 @@ fn store(wakeups: &Arc<Wakeups>) -> Arc<Store> {
         let kind = &change.kind;
         match &change.state {
             KindState::Syncing | KindState::Synced => tracing::info!(%kind, "all objects are known"),
-            KindState::Missing => tracing::warn!(%kind, reason = "KindNotFound", "not installed"),
-            KindState::Unlisted(why) => tracing::warn!(%kind, reason = "NotListed", "cannot be listed yet: {why}"),
-            KindState::Forbidden(rule) => tracing::warn!(%kind, reason = "Forbidden", "may not be watched: {rule}"),
+            KindState::Missing => tracing::warn!(%kind, reason = reason::KIND_NOT_FOUND, "not installed"),
+            KindState::Unlisted(why) => {
+                tracing::warn!(%kind, reason = reason::NOT_LISTED, "cannot be listed yet: {why}");
+            }
+            KindState::Forbidden(rule) => {
+                tracing::warn!(%kind, reason = reason::FORBIDDEN, "may not be watched: {rule}");
+            }
         }
         if let Some(store) = of(&place) {
             wake.wake_all(&store);

@@ -13,6 +13,7 @@ use crate::cluster::events::About;
 use crate::model::kind::{Kind, KindRef};
 use crate::model::observed::{Body, Object};
 use crate::model::ownership;
+use crate::model::reason;
 use crate::model::validate::ObjectInfo;
 use crate::plan::{Event, Failure, conditions};
 
@@ -111,7 +112,7 @@ impl<'a> Owner<'a> {
     /// Writes the status if it changed, then publishes what changed. `Err`: try again, Events and all; one that the server
     /// refuses becomes an Event, and is not tried again before it says something else, or the object is another.
     pub async fn tell<S: Status>(&self, old: Option<&S>, new: Option<&S>, events: &[Event]) -> Result<(), Failure> {
-        let mut told = vec!["RouteUpdated"]; // the write of the route was
+        let mut told = vec![reason::ROUTE_UPDATED]; // the write of the route was
         if let Some(new) = new.filter(|new| old != Some(new)) {
             let status = serde_json::to_value(new).map_err(|error| self.unwritten(&error))?;
             let rejections = &self.context.rejections;
@@ -128,7 +129,7 @@ impl<'a> Owner<'a> {
                 // Nobody is there any more to be told.
                 Err(Error::Gone(_)) => return Ok(()),
                 Err(error @ (Error::Invalid(_) | Error::ImmutableField(_))) => {
-                    let failure = Failure::stalled("StatusNotWritten", error.to_string());
+                    let failure = Failure::stalled(reason::STATUS_NOT_WRITTEN, error.to_string());
                     self.publish(&[Event::warning(&failure.reason, &failure.message)]);
                     rejections.add(self.key, self.kind, &place, attempt, failure);
                 }
@@ -165,12 +166,12 @@ impl<'a> Owner<'a> {
             tracing::info!(namespace, %kind, name, reason, "{all}: {message}");
         }
         let reasons = changed.iter().map(|condition| condition.reason.as_str());
-        reasons.chain(["Recovered"]).collect()
+        reasons.chain([reason::RECOVERED]).collect()
     }
 
     fn unwritten(&self, error: &dyn std::fmt::Display) -> Failure {
         let message = format!("status of {} {}: {error}", self.kind, self.key.1);
-        Failure::passing("StatusNotWritten", message)
+        Failure::passing(reason::STATUS_NOT_WRITTEN, message)
     }
 
     /// Whether it is still there, and not being deleted, by the API server's answer to an apply of its status as it is.

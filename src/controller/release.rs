@@ -14,6 +14,7 @@ use crate::api::release::Strategy;
 use crate::cluster::KindState;
 use crate::model::kind::{Kind, KindRef};
 use crate::model::observed::{Body, Object, Raw};
+use crate::model::reason;
 use crate::model::release::Release;
 use crate::model::{FieldError, names, validate};
 use crate::plan::release::{Observed, Plan, PolicySeen};
@@ -85,7 +86,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key, priority: Priority) -> O
 
 /// Whether the plan waits for a name to become free, or for a route to go.
 fn waits(plan: &Plan) -> bool {
-    let blocks = |failure: &Failure| matches!(failure.reason.as_str(), "NameConflict" | "Deleting");
+    let blocks = |failure: &Failure| matches!(failure.reason.as_str(), reason::NAME_CONFLICT | reason::DELETING);
     !plan.leaving.is_empty() || plan.failures.iter().any(blocks)
 }
 
@@ -287,7 +288,7 @@ impl Subject<'_> {
         let failures = plan.failures.iter().chain(&written.failures);
         if !failures
             .into_iter()
-            .any(|failure| matches!(failure.reason.as_str(), "NameConflict" | "Deleting"))
+            .any(|failure| matches!(failure.reason.as_str(), reason::NAME_CONFLICT | reason::DELETING))
         {
             return;
         }
@@ -324,14 +325,14 @@ fn seen(object: &Object<Body>) -> Option<PolicySeen> {
 
 /// An object that cannot be planned at all.
 pub fn invalid(why: &str) -> Failure {
-    Failure::stalled("InvalidSpecification", why)
+    Failure::stalled(reason::INVALID_SPECIFICATION, why)
 }
 
 /// The first reason, and every sentence.
 pub fn rejection(errors: &[FieldError]) -> Failure {
     let reason = errors
         .first()
-        .map_or("InvalidSpecification", |error| error.reason.as_str());
+        .map_or(reason::INVALID_SPECIFICATION, |error| error.reason.as_str());
     let sentences: Vec<String> = errors
         .iter()
         .map(|error| format!("{}: {}", error.path, error.message))
@@ -352,14 +353,14 @@ impl Context {
             KindState::Syncing | KindState::Synced => None,
             KindState::Missing => {
                 let message = format!("{kind} of {api_version} is not installed in this cluster: install its CRD");
-                Some(Failure::stalled("KindNotFound", message))
+                Some(Failure::stalled(reason::KIND_NOT_FOUND, message))
             }
             KindState::Unlisted(why) => {
                 let message = format!("{kind} cannot be listed yet: {why}");
-                Some(Failure::passing("NotListed", message))
+                Some(Failure::passing(reason::NOT_LISTED, message))
             }
             KindState::Forbidden(rule) => Some(Failure::stalled(
-                "Forbidden",
+                reason::FORBIDDEN,
                 format!("the operator may not watch {kind} of {api_version}: {rule}"),
             )),
         }

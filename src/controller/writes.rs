@@ -10,6 +10,7 @@ use crate::cluster::{Applied, Error};
 use crate::model::kind::{Kind, KindRef};
 use crate::model::observed::Body;
 use crate::model::ownership;
+use crate::model::reason;
 use crate::plan::{Desired, Event, Failure, Removal};
 
 /// What became of the writes of one reconcile.
@@ -118,7 +119,7 @@ impl Context {
         if repaired.is_some() {
             self.metrics.drift_repairs.with_label_values(&[kind.kind()]).inc();
         }
-        let repaired = repaired.map(|note| Event::normal("DriftRepaired", note));
+        let repaired = repaired.map(|note| Event::normal(reason::DRIFT_REPAIRED, note));
         let events: Vec<Event> = event.clone().into_iter().chain(repaired).collect();
         // An Event is logged, and says the same.
         if events.is_empty() {

@@ -6,6 +6,7 @@ pub mod names;
 pub mod observed;
 pub mod ownership;
 pub mod policy;
+pub mod reason;
 pub mod release;
 pub mod template;
 pub mod validate;
@@ -27,9 +28,9 @@ impl Refusal {
     /// The reason as one CamelCase word.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::InvalidSpecification => "InvalidSpecification",
-            Self::HostNotAllowed => "HostNotAllowed",
-            Self::SelectorMismatch => "SelectorMismatch",
+            Self::InvalidSpecification => reason::INVALID_SPECIFICATION,
+            Self::HostNotAllowed => reason::HOST_NOT_ALLOWED,
+            Self::SelectorMismatch => reason::SELECTOR_MISMATCH,
         }
     }
 }

@@ -7,6 +7,7 @@
 use chrono::{DateTime, SubsecRound, Utc};
 
 use crate::api::status::{Condition, Tristate};
+use crate::model::reason;
 
 /// Summary of all others.
 pub const READY: &str = "Ready";
@@ -73,7 +74,7 @@ pub fn stamp(verdicts: Vec<Verdict>, old: &[Condition], generation: i64, now: Da
 
 fn is_same_failure(before: &Condition, now: &Verdict) -> bool {
     let object = |message: &str| message.split(": ").next().map(str::to_owned);
-    now.reason == "Transient" && before.reason == now.reason && object(&before.message) == object(&now.message)
+    now.reason == reason::TRANSIENT && before.reason == now.reason && object(&before.message) == object(&now.message)
 }
 
 /// The condition of that name.
@@ -113,9 +114,9 @@ fn shorten(mut message: String) -> String {
 pub fn reconciling(ready: &Verdict, stalled: &Verdict) -> Verdict {
     if ready.status == Tristate::True || stalled.status == Tristate::True {
         let reason = if ready.status == Tristate::True {
-            "Done"
+            reason::DONE
         } else {
-            "Stalled"
+            reason::STALLED
         };
         return Verdict::new(RECONCILING, Tristate::False, reason, "");
     }
@@ -131,7 +132,7 @@ pub fn transitions(old: &[Condition], new: &[Condition]) -> Vec<crate::plan::Eve
     match (was, now.status == Tristate::True) {
         (None, true) => vec![Event::warning(&now.reason, now.message.clone())],
         (Some(was), true) if was.reason != now.reason => vec![Event::warning(&now.reason, now.message.clone())],
-        (Some(was), false) => vec![Event::normal("Recovered", format!("{} is over", was.reason))],
+        (Some(was), false) => vec![Event::normal(reason::RECOVERED, format!("{} is over", was.reason))],
         _ => Vec::new(),
     }
 }
@@ -145,11 +146,11 @@ pub fn rejected(failure: &crate::plan::Failure) -> Vec<Verdict> {
         verdict(ROUTED, Tristate::Unknown),
     ];
     if failure.stalled {
-        verdicts.push(Verdict::new(RECONCILING, Tristate::False, "Stalled", ""));
+        verdicts.push(Verdict::new(RECONCILING, Tristate::False, reason::STALLED, ""));
         verdicts.push(verdict(STALLED, Tristate::True));
     } else {
         verdicts.push(verdict(RECONCILING, Tristate::True));
-        verdicts.push(Verdict::new(STALLED, Tristate::False, "Progressing", ""));
+        verdicts.push(Verdict::new(STALLED, Tristate::False, reason::PROGRESSING, ""));
     }
     verdicts
 }

@@ -3,6 +3,7 @@
 use crate::api::status::Tristate;
 use crate::model::kind::KindRef;
 use crate::model::observed::{Body, Deployment, Meta, Object, Other, Workload};
+use crate::model::reason;
 
 /// Whether something can serve, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +35,7 @@ pub enum Seen<'a> {
 pub fn of_version<'a>(resources: impl IntoIterator<Item = (KindRef, &'a str, Seen<'a>)>) -> Readiness {
     let mut worst = Readiness {
         ready: Tristate::True,
-        reason: "Ready",
+        reason: reason::READY,
         message: String::new(),
     };
     for (kind, name, seen) in resources {
@@ -65,36 +66,48 @@ pub(super) fn badness(ready: Tristate) -> u8 {
 }
 
 type Verdict = (Tristate, &'static str, &'static str);
-const READY: Verdict = (Tristate::True, "Ready", "is ready");
-const SCALED_TO_ZERO: Verdict = (Tristate::False, "ScaledToZero", "is scaled to zero");
+const READY: Verdict = (Tristate::True, reason::READY, "is ready");
+const SCALED_TO_ZERO: Verdict = (Tristate::False, reason::SCALED_TO_ZERO, "is scaled to zero");
 const BEHIND: Verdict = (
     Tristate::Unknown,
-    "Progressing",
+    reason::PROGRESSING,
     "has a change that its controller has not seen yet",
 );
 
 fn of_object(seen: &Seen<'_>) -> Verdict {
     let object = match seen {
         Seen::Object(object) => object,
-        Seen::Absent => return (Tristate::False, "NotFound", "does not exist"),
-        Seen::KindMissing => return (Tristate::False, "KindNotFound", "is of a kind that is not installed"),
+        Seen::Absent => return (Tristate::False, reason::NOT_FOUND, "does not exist"),
+        Seen::KindMissing => {
+            return (
+                Tristate::False,
+                reason::KIND_NOT_FOUND,
+                "is of a kind that is not installed",
+            );
+        }
         Seen::Forbidden => {
             return (
                 Tristate::Unknown,
-                "Forbidden",
+                reason::FORBIDDEN,
                 "is of a kind that the operator may not watch",
             );
         }
-        Seen::Unlisted => return (Tristate::Unknown, "NotListed", "is of a kind that cannot be listed yet"),
+        Seen::Unlisted => {
+            return (
+                Tristate::Unknown,
+                reason::NOT_LISTED,
+                "is of a kind that cannot be listed yet",
+            );
+        }
     };
     if object.meta.deleting {
-        return (Tristate::False, "Deleting", "is being deleted");
+        return (Tristate::False, reason::DELETING, "is being deleted");
     }
     match &object.body {
         Body::Deployment(deployment) => of_deployment(&object.meta, deployment),
         Body::Workload(workload) => of_workload(&object.meta, workload),
         Body::Other(other) => of_other(&object.meta, other),
-        Body::Malformed(_) => (Tristate::Unknown, "Malformed", "cannot be read"),
+        Body::Malformed(_) => (Tristate::Unknown, reason::MALFORMED, "cannot be read"),
         Body::Service(_) | Body::ConfigMap(_) | Body::Route(_) | Body::Release(_) | Body::RoutePolicy(_) => READY,
     }
 }
@@ -103,7 +116,7 @@ fn of_deployment(meta: &Meta, deployment: &Deployment) -> Verdict {
     if deployment.replicas == 0 {
         SCALED_TO_ZERO
     } else if deployment.available == 0 {
-        (Tristate::False, "NotAvailable", "has no available replica")
+        (Tristate::False, reason::NOT_AVAILABLE, "has no available replica")
     } else if deployment.observed_generation < meta.generation {
         BEHIND
     } else if deployment.available_condition == Some(true) {
@@ -111,7 +124,7 @@ fn of_deployment(meta: &Meta, deployment: &Deployment) -> Verdict {
     } else {
         (
             Tristate::Unknown,
-            "PartlyAvailable",
+            reason::PARTLY_AVAILABLE,
             "has fewer available replicas than it needs",
         )
     }
@@ -121,7 +134,7 @@ fn of_workload(meta: &Meta, workload: &Workload) -> Verdict {
     if workload.replicas == Some(0) {
         SCALED_TO_ZERO
     } else if workload.ready == 0 {
-        (Tristate::False, "NotAvailable", "has no ready replica")
+        (Tristate::False, reason::NOT_AVAILABLE, "has no ready replica")
     } else if workload.observed_generation < meta.generation {
         BEHIND
     } else {
@@ -142,7 +155,11 @@ fn of_other(meta: &Meta, other: &Other) -> Verdict {
     }
     match ready {
         Tristate::True => READY,
-        Tristate::False => (Tristate::False, "NotReady", "has condition Ready=False"),
-        Tristate::Unknown => (Tristate::Unknown, "Unknown", "has not said yet whether it is ready"),
+        Tristate::False => (Tristate::False, reason::NOT_READY, "has condition Ready=False"),
+        Tristate::Unknown => (
+            Tristate::Unknown,
+            reason::UNKNOWN,
+            "has not said yet whether it is ready",
+        ),
     }
 }

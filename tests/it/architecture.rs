@@ -55,10 +55,11 @@ const IMPURE: &[(&str, &str)] = &[
 ];
 
 /// A Rust file of the crate.
-struct Source {
+pub struct Source {
     /// Its path from the top of the repository.
-    path: String,
-    text: String,
+    pub path: String,
+    /// What is in it.
+    pub text: String,
 }
 
 impl Source {
@@ -142,7 +143,8 @@ fn top() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn sources(folder: &str) -> Vec<Source> {
+/// The Rust files of a folder and those below.
+pub fn sources(folder: &str) -> Vec<Source> {
     fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();

@@ -4,7 +4,7 @@
 //! On a page, blocks marked `sh` are run in their order, and a block `text` after one is the end of what it prints; blocks
 //! marked otherwise (`shell`) are not run.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
@@ -185,73 +185,4 @@ fn every_link_leads_somewhere() {
             assert!(anchored, "{}: no heading for {link}", path.display());
         }
     }
-}
-
-/// Files in which reasons of conditions, versions and Events are words in quotes.
-const REASONS: &[&str] = &["src/plan", "src/controller", "src/cluster/error.rs", "src/model/mod.rs"];
-
-/// CamelCase words in these files that are no reasons: kinds, conditions, and values of other APIs.
-const NO_REASONS: &[&str] = &[
-    "Deployment",
-    "Exact",
-    "ExternalName",
-    "Gateway",
-    "PathPrefix",
-    "Reconcile",
-    "Reconciling",
-    "RegularExpression",
-    "Release",
-    "RoutePolicy",
-    "Routed",
-    "Service",
-    "VersionsReady",
-];
-
-fn is_camel_case(word: &str) -> bool {
-    word.len() > 3
-        && word.starts_with(|c: char| c.is_ascii_uppercase())
-        && word.chars().all(|c| c.is_ascii_alphabetic())
-        && word.chars().any(|c| c.is_ascii_lowercase())
-}
-
-/// The CamelCase words that stand in quotes in the code, tests left out.
-fn quoted(path: &Path, found: &mut BTreeSet<String>) {
-    if path.is_dir() {
-        return fs::read_dir(path)
-            .unwrap()
-            .for_each(|entry| quoted(&entry.unwrap().path(), found));
-    }
-    let text = fs::read_to_string(path).unwrap();
-    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-    if !path.ends_with("tests.rs") {
-        let words = code.lines().flat_map(|line| line.split('"').skip(1).step_by(2));
-        found.extend(words.filter(|word| is_camel_case(word)).map(str::to_owned));
-    }
-}
-
-#[test]
-fn every_reason_is_explained() {
-    let mut given = BTreeSet::new();
-    for path in REASONS {
-        quoted(&top().join(path), &mut given);
-    }
-    given.retain(|word| !NO_REASONS.contains(&word.as_str()));
-    let page = read("docs/concepts.md");
-    let rows = page
-        .lines()
-        .filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
-    let explained: BTreeSet<String> = rows
-        .map(|(word, _)| word.to_owned())
-        .filter(|word| is_camel_case(word))
-        .collect();
-    let missing: Vec<_> = given.difference(&explained).collect();
-    assert!(
-        missing.is_empty(),
-        "docs/concepts.md has no row for {missing:?} (words that are no reasons: NO_REASONS)"
-    );
-    let stale: Vec<_> = explained.difference(&given).collect();
-    assert!(
-        stale.is_empty(),
-        "docs/concepts.md explains {stale:?}, which the operator never says"
-    );
 }

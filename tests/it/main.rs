@@ -28,6 +28,7 @@ mod quiet;
 mod rbac;
 mod readiness;
 mod readiness_table;
+mod reasons;
 mod reference;
 mod restart;
 mod routes;

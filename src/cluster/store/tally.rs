@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use crate::api::status::Tristate;
 use crate::model::observed::{Body, Object};
+use crate::model::reason;
 use crate::plan::{conditions, readiness};
 
 /// What an object says of itself, in two bytes.
@@ -49,7 +50,7 @@ impl Standing {
         let stalled = find(conditions::STALLED).filter(|stalled| stalled.status == Tristate::True);
         Self {
             ready: find(conditions::READY).map_or(Tristate::Unknown, |ready| ready.status),
-            conflict: stalled.is_some_and(|stalled| stalled.reason == "NameConflict"),
+            conflict: stalled.is_some_and(|stalled| stalled.reason == reason::NAME_CONFLICT),
         }
     }
 

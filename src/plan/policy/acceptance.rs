@@ -6,6 +6,7 @@ use crate::api::route_policy::ParentRef;
 use crate::model::kind::Kind;
 use crate::model::observed::{Meta, ParentReport, StoredRoute};
 use crate::model::policy::{Policy, Target};
+use crate::model::reason;
 
 /// What the parents say of the route.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,16 +63,16 @@ pub(super) fn of(policy: &Policy, stored: Option<(&Meta, &StoredRoute)>, parents
         return Acceptance::Pending("there is no route yet".to_owned());
     };
     if target_kind(&policy.route) == Kind::VirtualService {
-        return Acceptance::Accepted("Accepted");
+        return Acceptance::Accepted(reason::ACCEPTED);
     }
     if parents.is_empty() {
-        return Acceptance::Accepted("NotReported");
+        return Acceptance::Accepted(reason::NOT_REPORTED);
     }
     let judged = parents.iter().map(|parent| accepted_by(parent, meta, route));
     judged
         .into_iter()
         .find(|one| !matches!(one, Acceptance::Accepted(_)))
-        .unwrap_or(Acceptance::Accepted("Accepted"))
+        .unwrap_or(Acceptance::Accepted(reason::ACCEPTED))
 }
 
 /// What one parent says; of a parent that is named with several ports, the worst.
@@ -93,7 +94,7 @@ fn accepted_by(parent: &str, meta: &Meta, route: &StoredRoute) -> Acceptance {
     reports
         .into_iter()
         .find(|report| !report.accepted)
-        .map_or(Acceptance::Accepted("Accepted"), |report| Acceptance::Refused {
+        .map_or(Acceptance::Accepted(reason::ACCEPTED), |report| Acceptance::Refused {
             reason: report.reason.to_string(),
             message: format!("{parent} refuses the route: {}", report.message),
         })

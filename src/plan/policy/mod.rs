@@ -18,6 +18,7 @@ use crate::api::RoutePolicyStatus;
 use crate::model::kind::Kind;
 use crate::model::observed::{Body, Meta, Object, StoredRoute, Uid, WeightConfig};
 use crate::model::policy::{Intent, Policy, Target};
+use crate::model::reason;
 
 /// What the cluster holds of a policy's concern.
 #[derive(Clone, Debug, Default)]
@@ -130,7 +131,7 @@ fn precondition(policy: &Policy, observed: &Observed) -> Result<Precondition, Fa
     let (kind, name) = (target_kind(&policy.route), policy.route.name());
     if let Some(rival) = &observed.rival {
         let message = format!("RoutePolicy {rival} has the older claim on {kind} {name}");
-        return Err(Failure::stalled("NameConflict", message));
+        return Err(Failure::stalled(reason::NAME_CONFLICT, message));
     }
     let Some(object) = observed.route.as_deref() else {
         return Ok(Precondition::Absent);
@@ -138,13 +139,13 @@ fn precondition(policy: &Policy, observed: &Observed) -> Result<Precondition, Fa
     let meta = &object.meta;
     if meta.deleting {
         let message = format!("{kind} {name} is being deleted; it is made anew when it is gone");
-        return Err(Failure::passing("Deleting", message));
+        return Err(Failure::passing(reason::DELETING, message));
     }
     if is_of(meta, policy.uid) {
         return Ok(Precondition::UidAndVersion(meta.uid, meta.resource_version));
     }
     Err(Failure::stalled(
-        "NameConflict",
+        reason::NAME_CONFLICT,
         format!("{kind} {name} exists and is not this RoutePolicy's: delete it, or name another route"),
     ))
 }

@@ -9,6 +9,7 @@ use crate::api::route_policy::RoutingStrategy;
 use crate::api::status::{Role, RouteStatus, Summary, Tristate, VersionStatus};
 use crate::model::observed::{StoredBackend, StoredRoute};
 use crate::model::policy::Policy;
+use crate::model::reason;
 use crate::plan::conditions::{self, Verdict, seconds};
 use crate::plan::{Event, Failure};
 
@@ -275,13 +276,13 @@ fn routed(policy: &Policy, plan: &Plan, exists: bool, current: bool, acceptance:
     if policy.suspend {
         return verdict(
             Tristate::Unknown,
-            "Suspended",
+            reason::SUSPENDED,
             format!("{name} is not written: spec.suspend is true"),
         );
     }
     if !exists {
         let message = format!("{name} is made as soon as a version can answer");
-        return verdict(Tristate::False, "NoReadyVersion", message);
+        return verdict(Tristate::False, reason::NO_READY_VERSION, message);
     }
     if !current {
         let message = if plan.intent.is_none() {
@@ -289,13 +290,17 @@ fn routed(policy: &Policy, plan: &Plan, exists: bool, current: bool, acceptance:
         } else {
             format!("{name} could not be written")
         };
-        return verdict(Tristate::False, "NotCurrent", message);
+        return verdict(Tristate::False, reason::NOT_CURRENT, message);
     }
     match acceptance {
         Acceptance::Accepted(reason) => verdict(Tristate::True, reason, format!("{name} is in force")),
-        Acceptance::Pending(message) => verdict(Tristate::Unknown, "Pending", format!("{name}: {message}")),
+        Acceptance::Pending(message) => verdict(Tristate::Unknown, reason::PENDING, format!("{name}: {message}")),
         Acceptance::Refused { reason, message } => {
-            let reason = if reason.is_empty() { "NotAccepted" } else { reason };
+            let reason = if reason.is_empty() {
+                reason::NOT_ACCEPTED
+            } else {
+                reason
+            };
             verdict(Tristate::False, reason, format!("{name}: {message}"))
         }
     }
@@ -311,19 +316,19 @@ fn stalled(
     if let Some(failure) = failures.iter().find(|failure| failure.stalled) {
         return (verdict(Tristate::True, &failure.reason, &failure.message), None);
     }
-    let refused =
-        routed.status == Tristate::False && !matches!(routed.reason.as_str(), "NoReadyVersion" | "NotCurrent");
+    let refused = routed.status == Tristate::False
+        && !matches!(routed.reason.as_str(), reason::NO_READY_VERSION | reason::NOT_CURRENT);
     if refused {
         let since = conditions::find(&old.conditions, conditions::ROUTED)
             .filter(|condition| condition.status == Tristate::False)
             .map_or(now, |condition| condition.last_transition_time);
         let left = since + Duration::seconds(REFUSED_STALLS_AFTER) - now;
         if left > Duration::zero() {
-            return (verdict(Tristate::False, "Progressing", ""), Some(left));
+            return (verdict(Tristate::False, reason::PROGRESSING, ""), Some(left));
         }
         return (verdict(Tristate::True, &routed.reason, &routed.message), None);
     }
-    (verdict(Tristate::False, "Progressing", ""), None)
+    (verdict(Tristate::False, reason::PROGRESSING, ""), None)
 }
 
 /// All conditions; `Ready` takes the first thing that is not as it should be.
@@ -375,14 +380,14 @@ fn remark(strategy: RoutingStrategy, plan: &Plan) -> (String, String) {
         let message = format!(
             "ConfigMap {config} has annotation iter8.tools/weight: {text:?}, which is no integer 0..100; the last good weight stays"
         );
-        return ("InvalidWeight".to_owned(), message);
+        return (reason::INVALID_WEIGHT.to_owned(), message);
     }
     if strategy == RoutingStrategy::BlueGreen && plan.weights.iter().all(|weight| weight.weight == 0) {
         let message = "no version has a weight above 0: the primary gets every request";
-        return ("AllWeightsZero".to_owned(), message.to_owned());
+        return (reason::ALL_WEIGHTS_ZERO.to_owned(), message.to_owned());
     }
     (
-        "Ready".to_owned(),
+        reason::READY.to_owned(),
         "all versions are ready and the route is in force".to_owned(),
     )
 }
@@ -397,14 +402,14 @@ pub fn versions_ready(versions: &[VersionStatus], messages: &[String]) -> Verdic
         return Verdict::new(
             conditions::VERSIONS_READY,
             Tristate::True,
-            "Ready",
+            reason::READY,
             "all versions are ready",
         );
     };
     let reason = if version.role == Role::Primary {
-        "PrimaryNotReady"
+        reason::PRIMARY_NOT_READY
     } else {
-        "CandidateNotReady"
+        reason::CANDIDATE_NOT_READY
     };
     let detail = messages.get(index).filter(|message| !message.is_empty()).cloned();
     let message = format!(
@@ -431,13 +436,13 @@ fn events(old: &RoutePolicyStatus, new: &RoutePolicyStatus) -> Vec<Event> {
         match (before, version.ready) {
             (Some(Tristate::True), Tristate::False) => {
                 events.push(Event::warning(
-                    "VersionNotReady",
+                    reason::VERSION_NOT_READY,
                     format!("version {}: {}", version.name, version.reason),
                 ));
             }
             (Some(Tristate::False | Tristate::Unknown), Tristate::True) => {
                 events.push(Event::normal(
-                    "VersionReady",
+                    reason::VERSION_READY,
                     format!("version {} is ready", version.name),
                 ));
             }
@@ -450,7 +455,7 @@ fn events(old: &RoutePolicyStatus, new: &RoutePolicyStatus) -> Vec<Event> {
         .filter(|_| old.summary.traffic != new.summary.traffic)
     {
         let note = format!("{} {} now gives {}", route.kind, route.name, new.summary.traffic);
-        events.push(Event::normal("RouteUpdated", note));
+        events.push(Event::normal(reason::ROUTE_UPDATED, note));
     }
     events.extend(conditions::transitions(&old.conditions, &new.conditions));
     events

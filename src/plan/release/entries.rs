@@ -7,6 +7,7 @@ use super::{Observed, Plan, PolicySeen, is_routed};
 use crate::api::release::{PromotionStep, Strategy};
 use crate::api::route_policy::{PolicyVersion, RoutePolicySpec, RoutingStrategy};
 use crate::model::kind::Kind;
+use crate::model::reason;
 use crate::model::release::{Release, Version};
 use crate::plan::{Desired, Failure, Precondition, objects};
 
@@ -16,7 +17,11 @@ pub fn plan(release: &Release, observed: &Observed, plan: &mut Plan) -> bool {
         return true;
     }
     // Without its own Deployment or Service a version must not be routed to: the name is somebody else's.
-    if plan.failures.iter().any(|failure| failure.reason == "NameConflict") {
+    if plan
+        .failures
+        .iter()
+        .any(|failure| failure.reason == reason::NAME_CONFLICT)
+    {
         return false;
     }
     let Some(object) = objects::route_policy(release, entries(release, observed, plan)) else {

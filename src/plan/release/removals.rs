@@ -9,11 +9,12 @@ use super::{Observed, Plan, is_routed};
 use crate::model::kind::Kind;
 use crate::model::names;
 use crate::model::observed::Meta;
+use crate::model::reason;
 use crate::model::release::Release;
 use crate::plan::{Failure, Removal, objects};
 
 /// Reason of a leaving version that the route no longer names.
-pub const DRAINING: &str = "Draining";
+pub const DRAINING: &str = reason::DRAINING;
 
 /// Plans the removals; `unchanged`: the stored `RoutePolicy` is as it should be.
 pub fn plan(release: &Release, observed: &Observed, unchanged: bool, now: DateTime<Utc>, plan: &mut Plan) {
@@ -38,7 +39,7 @@ pub fn plan(release: &Release, observed: &Observed, unchanged: bool, now: DateTi
     }
     if let Some(kind) = observed.unlisted.first().filter(|_| !leaving.is_empty()) {
         let message = format!("{kind} cannot be listed yet: no version is removed before it can");
-        plan.failures.push(Failure::passing("NotListed", message));
+        plan.failures.push(Failure::passing(reason::NOT_LISTED, message));
     }
     for name in leaving {
         let since = out_since(release, observed, name, unchanged);

@@ -7,6 +7,7 @@ use crate::api::release::{PromotionStep, Strategy};
 use crate::api::route_policy::RoutingStrategy;
 use crate::api::status::{Condition, Role, Summary, Tristate, VersionStatus, WeightSource};
 use crate::api::{ReleaseStatus, RoutePolicyStatus};
+use crate::model::reason;
 use crate::model::release::{Release, Version};
 use crate::plan::conditions::{self, Verdict, seconds};
 use crate::plan::policy::status::{traffic, versions_ready};
@@ -204,7 +205,7 @@ fn routed(release: &Release, reported: Option<&RoutePolicyStatus>, behind: bool)
         return Verdict::new(
             conditions::ROUTED,
             Tristate::True,
-            "NotRouted",
+            reason::NOT_ROUTED,
             "strategy none routes nothing",
         );
     }
@@ -215,7 +216,7 @@ fn routed(release: &Release, reported: Option<&RoutePolicyStatus>, behind: bool)
             Verdict::new(
                 conditions::ROUTED,
                 Tristate::Unknown,
-                "Pending",
+                reason::PENDING,
                 "the RoutePolicy has not reported on its newest generation yet",
             )
         },
@@ -229,12 +230,12 @@ fn stalled(failures: &[Failure], plan: &Plan, reported: Option<&RoutePolicyStatu
         return verdict(&failure.reason, &failure.message);
     }
     if let Some(decision) = plan.promotion.as_ref().filter(|decision| decision.failed) {
-        return verdict("RolloutFailed", &decision.message);
+        return verdict(reason::ROLLOUT_FAILED, &decision.message);
     }
     let condition = reported.and_then(|status| conditions::find(&status.conditions, conditions::STALLED));
     match condition.filter(|condition| condition.status == Tristate::True) {
         Some(condition) => copied(conditions::STALLED, condition),
-        None => Verdict::new(conditions::STALLED, Tristate::False, "Progressing", ""),
+        None => Verdict::new(conditions::STALLED, Tristate::False, reason::PROGRESSING, ""),
     }
 }
 
@@ -258,13 +259,13 @@ fn ready(
         let step = plan.promotion.as_ref().map(|decision| decision.step);
         let stands = step.map(|step| format!("; the promotion stands still in {step:?}"));
         let message = format!("spec.suspend is true: nothing is written{}", stands.unwrap_or_default());
-        return not("Suspended", &message);
+        return not(reason::SUSPENDED, &message);
     }
     if let Some(decision) = &plan.promotion {
         return if decision.step == PromotionStep::InPlace {
-            not("RollingInPlace", &decision.message)
+            not(reason::ROLLING_IN_PLACE, &decision.message)
         } else {
-            not("Promoting", &format!("{:?}: {}", decision.step, decision.message))
+            not(reason::PROMOTING, &format!("{:?}: {}", decision.step, decision.message))
         };
     }
     if let Some(name) = plan.emptying.first() {
@@ -279,21 +280,21 @@ fn ready(
     }
     if let Some(leaving) = all.iter().find(|version| version.role == Role::Leaving) {
         return not(
-            "Removing",
+            reason::REMOVING,
             &format!("version {} is no longer in the spec and goes", leaving.name),
         );
     }
     let remark = plan.remarks.join("; ");
     let said = reported.and_then(|status| conditions::find(&status.conditions, conditions::READY));
-    match said.filter(|condition| condition.status == Tristate::True && condition.reason != "Ready") {
+    match said.filter(|condition| condition.status == Tristate::True && condition.reason != reason::READY) {
         Some(condition) => copied(conditions::READY, condition),
         None if remark.is_empty() => Verdict::new(
             conditions::READY,
             Tristate::True,
-            "Ready",
+            reason::READY,
             "every version is ready and gets what it should",
         ),
-        None => Verdict::new(conditions::READY, Tristate::True, "Ready", remark),
+        None => Verdict::new(conditions::READY, Tristate::True, reason::READY, remark),
     }
 }
 
@@ -330,7 +331,7 @@ fn transitions(release: &Release, old: &ReleaseStatus, new: &ReleaseStatus, plan
     let step = |status: &ReleaseStatus| status.promotion.as_ref().map(|one| (one.step, one.source.clone()));
     if let (Some(decision), true) = (&plan.promotion, step(old) != step(new)) {
         let note = format!("{:?}: {}", decision.step, decision.message);
-        events.push(Event::normal("Promotion", note));
+        events.push(Event::normal(reason::PROMOTION, note));
     }
     if let (Some(before), None) = (&old.promotion, &new.promotion) {
         events.push(ended(release, before.step));
@@ -341,7 +342,7 @@ fn transitions(release: &Release, old: &ReleaseStatus, new: &ReleaseStatus, plan
         .filter(|one| new.versions.iter().all(|version| version.name != one.name))
     {
         events.push(Event::normal(
-            "VersionRemoved",
+            reason::VERSION_REMOVED,
             format!("version {} is gone", gone.name),
         ));
     }
@@ -349,7 +350,7 @@ fn transitions(release: &Release, old: &ReleaseStatus, new: &ReleaseStatus, plan
         conditions::find(conditions, conditions::READY).is_some_and(|condition| condition.status == Tristate::True)
     };
     if ready(&new.conditions) && !ready(&old.conditions) {
-        events.push(Event::normal("Ready", format!("traffic {}", new.summary.traffic)));
+        events.push(Event::normal(reason::READY, format!("traffic {}", new.summary.traffic)));
     }
     events.extend(conditions::transitions(&old.conditions, &new.conditions));
     events
@@ -362,7 +363,10 @@ fn ended(release: &Release, step: PromotionStep) -> Event {
         PromotionStep::Roll | PromotionStep::Return | PromotionStep::InPlace => is_routed(release),
     };
     match release.versions.first().filter(|_| rolled) {
-        Some(primary) => Event::normal("Promoted", format!("{} serves what the spec asks for", primary.name)),
-        None => Event::normal("Promotion", format!("ended in {step:?} by an edit")),
+        Some(primary) => Event::normal(
+            reason::PROMOTED,
+            format!("{} serves what the spec asks for", primary.name),
+        ),
+        None => Event::normal(reason::PROMOTION, format!("ended in {step:?} by an edit")),
     }
 }

@@ -10,6 +10,7 @@ use crate::api::status::WeightSource;
 use crate::model::kind::Kind;
 use crate::model::names;
 use crate::model::observed::{Deployment, Meta, ReplicasOwner, ServicePort, WeightConfig};
+use crate::model::reason;
 use crate::model::release::{Release, Version};
 use crate::plan::policy::weights::parse;
 use crate::plan::{Desired, Event, Failure, Precondition, objects};
@@ -97,11 +98,11 @@ pub fn precondition(
     let meta = &object.meta;
     if !meta.is_of(release.uid, &release.name) {
         let message = format!("{kind} {name} exists and is not this Release's: delete it, or choose another name");
-        return Err(Failure::stalled("NameConflict", message));
+        return Err(Failure::stalled(reason::NAME_CONFLICT, message));
     }
     if meta.deleting {
         let message = format!("{kind} {name} is being deleted; it is made anew when it is gone");
-        return Err(Failure::passing("Deleting", message));
+        return Err(Failure::passing(reason::DELETING, message));
     }
     Ok(if exact {
         Precondition::UidAndVersion(meta.uid, meta.resource_version)
@@ -275,7 +276,7 @@ fn plan_weight(release: &Release, observed: &Observed, version: &Version, plan: 
             "the weight {text} of {} is no longer in force; the spec's {spec} is",
             version.name
         );
-        Event::normal("OverrideEnded", note)
+        Event::normal(reason::OVERRIDE_ENDED, note)
     });
     let object = objects::weight_config(release, version, weight.as_deref(), &spec);
     let desired = desired(release, observed, plan, Kind::ConfigMap, &name, object);

@@ -89,7 +89,7 @@ fn objects_that_cannot_be_read_say_so_and_do_not_stop_the_others() {
     let mark = test.audit_mark();
     test.kubectl(["delete", "crd", "httproutes.gateway.networking.k8s.io", "--timeout=60s"]);
     test.wait_until("HTTPRoute is known to be gone", SOON, || {
-        let gone = |line: &str| line.contains("kind=HTTPRoute") && line.contains("state=Missing");
+        let gone = |line: &str| line.contains("kind=HTTPRoute") && line.contains("not installed");
         let found = test.log().lines().any(gone);
         found.then_some(()).ok_or_else(|| "it is not in the log".to_owned())
     });
