@@ -1,9 +1,14 @@
 //! `charts/controller`: what Helm makes of its values, and that the operator can work with it.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 
 use crate::support::cluster::{SERVICE_ACCOUNT, bare_cluster, cluster};
 use crate::support::helm::{Helm, chart};
+use crate::support::kubectl::say;
+use crate::support::operator::BINARY;
+use crate::support::pods::processes;
 use crate::support::{SOON, Test, equal};
 
 /// Values of which each is put over the one before, in one installation.
@@ -170,6 +175,31 @@ fn further_kinds_are_rules_to_watch_them_and_nothing_else() {
 }
 
 #[test]
+fn the_deployment_says_nothing_that_the_operator_does_not_understand() {
+    let help = say(Command::new(BINARY).args(["run", "--help"]), "").stdout;
+    for scope in ["clusterScoped=true", "clusterScoped=false"] {
+        let mut objects = rendered(scope).into_iter();
+        let deployment = objects.find(|object| object["kind"] == "Deployment").unwrap();
+        let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+        for flag in container["args"].as_array().unwrap().iter().skip(1) {
+            let flag = flag.as_str().unwrap().split('=').next().unwrap();
+            assert!(
+                help.contains(&format!("{flag} ")) || help.contains(&format!("{flag}\n")),
+                "{flag}: {help}"
+            );
+        }
+        for variable in container["env"].as_array().unwrap() {
+            let name = variable["name"].as_str().unwrap();
+            // Who it is in Events.
+            assert!(
+                name == "POD_NAME" || help.contains(&format!("[env: {name}=")),
+                "{name}: {help}"
+            );
+        }
+    }
+}
+
+#[test]
 fn another_log_level_restarts_nothing() {
     for (level, want) in [("trace", "trace"), ("warning", "warn")] {
         let [(_, after)] = &changed(&format!("logLevel={level}"))[..] else {
@@ -250,7 +280,8 @@ fn with_a_role_in_one_namespace_the_operator_does_all_there_is_to_do_there() {
     test.connect_as("role");
     test.expect_refusals();
     let mark = test.audit_mark_if_any();
-    test.start();
+    let operators = processes(&test.cluster, &test.namespace, "role");
+    assert_eq!(operators.len(), 2);
     for environment in ["deployment-istio", "deployment-gtw"] {
         let values = format!(
             "{{environment: {environment}, application: {{strategy: blue-green, versions: [{{image: 'a:1'}}, {{image: 'a:2'}}]}}}}"
@@ -323,12 +354,7 @@ fn the_crds_are_upgraded_with_the_chart_and_stay_when_it_goes() {
     let all = columns();
     // The version before knew less.
     let older = cluster.folder.join("older");
-    let copied = std::process::Command::new("cp")
-        .arg("-r")
-        .arg(&chart)
-        .arg(&older)
-        .status()
-        .unwrap();
+    let copied = Command::new("cp").arg("-r").arg(&chart).arg(&older).status().unwrap();
     assert!(copied.success());
     let file = older.join("templates/crds/releases.yaml");
     let text = std::fs::read_to_string(&file).unwrap();

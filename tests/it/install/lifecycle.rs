@@ -10,6 +10,7 @@ use crate::support::api::Resource;
 use crate::support::cluster::{SERVICE_ACCOUNT, bare_cluster};
 use crate::support::helm::{Helm, chart};
 use crate::support::manifest::{applications, list, version};
+use crate::support::pods::processes;
 
 /// Applications while the operator is upgraded and removed.
 const APPLICATIONS: usize = 50;
@@ -73,8 +74,8 @@ fn applications_do_not_notice_that_the_operator_is_upgraded_and_removed() {
     let versions = ["image=iter8:before,podAnnotations.version=before", "image=iter8:after"];
     helm.ok(["install", "iter8", &chart, "--set", scope, "--set", versions[0]], "");
     cluster.collect_new_kinds();
-    cluster.login(SERVICE_ACCOUNT.0, SERVICE_ACCOUNT.1);
-    let mut operator = cluster.operator(None);
+    let installed = || processes(&cluster, SERVICE_ACCOUNT.0, "iter8");
+    let mut operators = installed();
     let mut test = Test::within(Arc::clone(&cluster), "apps");
     deploy(&test);
     let before = stands(&test);
@@ -85,8 +86,9 @@ fn applications_do_not_notice_that_the_operator_is_upgraded_and_removed() {
 
     let mark = test.audit_mark();
     helm.ok(["upgrade", "iter8", &chart, "--set", scope, "--set", versions[1]], "");
-    operator.stop();
-    let mut operator = cluster.operator(None);
+    for mut old in std::mem::replace(&mut operators, installed()) {
+        old.stop();
+    }
     // It is at work: somebody else's application becomes ready.
     let mut other = Test::within(Arc::clone(&cluster), "newcomer");
     let newcomer = applications()[0].release(&[version("shop:1")]);
@@ -100,7 +102,9 @@ fn applications_do_not_notice_that_the_operator_is_upgraded_and_removed() {
     test.expect_refusals();
     other.expect_refusals();
     helm.ok(["uninstall", "iter8", "--wait"], "");
-    operator.stop();
+    for operator in &mut operators {
+        operator.stop();
+    }
     assert_eq!(stands(&test), before, "the removal changed something");
     // What users delete then goes as ever: nothing waits for the operator.
     test.kubectl(["delete", "release", "blue-istio-0", "--timeout=60s"]);

@@ -54,19 +54,26 @@ fn queries(value: &Value) -> Vec<String> {
 }
 
 #[test]
-fn alerts_and_dashboard_ask_for_metrics_of_the_installation_only() {
+fn alerts_and_dashboard_ask_for_metrics_that_there_are_of_the_installation_only() {
+    let page = read("docs/metrics.md");
     let alerted = queries(&alerts().into());
     let shown = queries(&serde_json::from_str(&read("charts/controller/files/dashboard.json")).unwrap());
     for (expressions, namespace) in [(alerted, "NAMESPACE"), (shown, "$namespace")] {
         assert!(!expressions.is_empty());
         for expression in expressions {
             let words = expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-            let metrics = words
-                .filter(|word| word.starts_with("iter8_") || word.starts_with("process_"))
-                .count();
-            assert!(metrics > 0, "{expression}");
+            let is_metric = |word: &&str| word.starts_with("iter8_") || word.starts_with("process_");
+            let metrics: Vec<&str> = words.filter(is_metric).collect();
+            assert!(!metrics.is_empty(), "{expression}");
+            for metric in &metrics {
+                let name = metric.trim_end_matches("_bucket");
+                assert!(
+                    page.contains(&format!("| `{name}` |")),
+                    "docs/metrics.md does not know {name}"
+                );
+            }
             let scoped = expression.matches(&format!("{{namespace=\"{namespace}\"")).count();
-            assert_eq!(scoped, metrics, "{expression}");
+            assert_eq!(scoped, metrics.len(), "{expression}");
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::docs::{blocks, kubeconfig, shell};
 use crate::support::Test;
 use crate::support::cluster::{Cluster, SERVICE_ACCOUNT, bare_cluster};
 use crate::support::operator::Operator;
+use crate::support::pods::processes;
 use crate::tutorials::{Tutorial, blue_green_istio, canary_gateway_api, mirror_istio};
 
 /// What is mended in the pages, and nothing else is: why, what is written there, and what is meant. (A third slip of the
@@ -50,7 +51,7 @@ fn helm_commands(page: &str) -> Vec<String> {
 
 /// A cluster with the operator that the tutorial's command installs, for all namespaces.
 fn installed() -> Option<Arc<Cluster>> {
-    static INSTALLED: LazyLock<Option<(Arc<Cluster>, Operator)>> = LazyLock::new(|| {
+    static INSTALLED: LazyLock<Option<(Arc<Cluster>, Vec<Operator>)>> = LazyLock::new(|| {
         let cluster = bare_cluster("tutorials")?;
         let test = Test::in_namespace(Arc::clone(&cluster), "installation".to_owned());
         let commands = helm_commands(&page("blue-green-istio"));
@@ -62,9 +63,8 @@ fn installed() -> Option<Arc<Cluster>> {
         let said = shell(&test, &kubeconfig(&test), &install);
         assert!(said.ok, "{}{}", said.stdout, said.stderr);
         cluster.collect_new_kinds();
-        cluster.login(SERVICE_ACCOUNT.0, SERVICE_ACCOUNT.1);
-        let operator = cluster.operator(None);
-        Some((cluster, operator))
+        let operators = processes(&cluster, SERVICE_ACCOUNT.0, "iter8");
+        Some((cluster, operators))
     });
     INSTALLED.as_ref().map(|(cluster, _)| Arc::clone(cluster))
 }

@@ -36,10 +36,23 @@ impl Operator {
         if !arguments.iter().any(|argument| argument.starts_with("--log-level=")) {
             command.arg("--log-level=info,iter8=debug");
         }
-        command.env("KUBECONFIG", kubeconfig).env("NO_COLOR", "1");
         if let Some(namespace) = namespace {
             command.args(["--namespace", namespace]);
         }
+        Self::spawn(command, kubeconfig, log)
+    }
+
+    /// Starts it with these arguments and variables, and no other.
+    #[track_caller]
+    pub fn start_as(kubeconfig: &Path, log: &Path, arguments: &[String], variables: &[(String, String)]) -> Self {
+        let mut command = tied_to_this_process(BINARY);
+        command.args(arguments);
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        Self::spawn(command, kubeconfig, log)
+    }
+
+    fn spawn(mut command: Command, kubeconfig: &Path, log: &Path) -> Self {
+        command.env("KUBECONFIG", kubeconfig).env("NO_COLOR", "1");
         let log = File::options().create(true).append(true).open(log).unwrap();
         command
             .stdin(Stdio::null())

@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::process;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -17,6 +15,7 @@ use super::audit::{AuditLog, Mark, Request};
 use super::cluster::{Cluster, SERVICE_ACCOUNT, cluster, skip_unless_local, user};
 use super::gateway::{self, Verdict};
 use super::kubectl::Kubectl;
+use super::names::unique;
 use super::operator::{self, Operator};
 use super::recorder::Recorder;
 use super::relay::Relay;
@@ -417,19 +416,4 @@ impl Drop for Test {
         forbidden.retain(|request| [self.namespace.as_str(), ""].contains(&request.namespace.as_str()));
         assert!(failed || forbidden.is_empty(), "RBAC refused {forbidden:?}");
     }
-}
-
-/// A name that no other test has: also not one that runs in the same cluster at another time.
-fn unique(name: &str) -> String {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let words: Vec<String> = name
-        .split(|c: char| !c.is_ascii_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .map(str::to_ascii_lowercase)
-        .collect();
-    let mut slug = words.join("-");
-    slug.truncate(40);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() % 100_000;
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    format!("{}-{now}-{}-{count}", slug.trim_end_matches('-'), process::id())
 }
