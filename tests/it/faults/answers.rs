@@ -70,7 +70,7 @@ fn start(mut test: Test, relay: &Relay) -> Test {
 #[test]
 fn writes_that_fail_now_and_then_are_tried_again() {
     let (story, relay) = Story::begin("500 writes");
-    // The first of each, and some of what comes later.
+    // One of each: an object that fails again and again is tried less and less often.
     for path in [
         "/deployments/",
         "/services/",
@@ -79,11 +79,11 @@ fn writes_that_fail_now_and_then_are_tried_again() {
         "/virtualservices/",
         "/status",
     ] {
-        relay.disturb(Which::writes(path), Fault::Refused(Refusal::FAILURE), Some(3));
+        relay.disturb(Which::writes(path), Fault::Refused(Refusal::FAILURE), Some(1));
     }
     story.edit();
     story.arrives();
-    assert!(relay.disturbed().len() >= 12, "{:?}", relay.disturbed());
+    assert!(relay.disturbed().len() >= 5, "{:?}", relay.disturbed());
 }
 
 #[test]
@@ -96,11 +96,11 @@ fn writes_that_are_said_to_have_failed_and_were_stored_lose_nothing() {
         "/virtualservices/",
         "/status",
     ] {
-        relay.disturb(Which::writes(path), Fault::Denied(Refusal::FAILURE), Some(3));
+        relay.disturb(Which::writes(path), Fault::Denied(Refusal::FAILURE), Some(2));
     }
     story.edit();
     story.arrives();
-    assert!(relay.disturbed().len() >= 10, "{:?}", relay.disturbed());
+    assert!(relay.disturbed().len() >= 6, "{:?}", relay.disturbed());
 }
 
 #[test]
