@@ -26,6 +26,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// vanished is missed after 45 s, and not when the watches' own time is over.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// How often the kernel asks within that time.
+const KEEP_ALIVE_PROBES: u32 = 3;
+
 /// Bytes of an answer that may be on their way before they are read: a list of everything comes as fast as it is read.
 const STREAM_WINDOW: u32 = 256 * 1024;
 
@@ -83,6 +86,10 @@ pub fn with(mut config: Config, metrics: &Metrics, guard: Option<Guard>) -> anyh
     http.enforce_http(false);
     http.set_nodelay(true);
     http.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    // HTTP/1.1 has no pings: there the kernel asks.
+    http.set_keepalive(Some(KEEP_ALIVE));
+    http.set_keepalive_interval(Some(KEEP_ALIVE_TIMEOUT / KEEP_ALIVE_PROBES));
+    http.set_keepalive_retries(Some(KEEP_ALIVE_PROBES));
     #[cfg(target_os = "linux")]
     http.set_tcp_user_timeout(guard.as_ref().map(|guard| guard.on_the_way));
     let http = Gate {

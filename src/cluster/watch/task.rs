@@ -94,7 +94,9 @@ impl Task {
                 }
                 Some(410) => pause.after_failure(&failure).await,
                 // Storage of a new CRD is not ready at once.
-                Some(429) if Instant::now() < self.look_until => tokio::time::sleep(LOOK_EVERY).await,
+                Some(429) if Instant::now() < self.look_until => {
+                    tokio::time::sleep(failure.retry_after().unwrap_or(LOOK_EVERY)).await;
+                }
                 _ => {
                     tracing::warn!(kind = %self.kind, %failure, "watch broke off");
                     if unlisted && believed && self.store.synced(&self.kind) == KindState::Syncing {
@@ -112,9 +114,6 @@ impl Task {
     /// what another server, or the same one before it was restored, said.
     fn note(&mut self, failure: &Failure) -> bool {
         let state = self.store.synced(&self.kind);
-        if state == KindState::Synced {
-            self.refusals = 0;
-        }
         self.known = state == KindState::Synced || (self.known && state == KindState::Syncing);
         if self.known && failure.is_loss() {
             self.store.set_state(&self.kind, self.session, KindState::Syncing);
@@ -138,14 +137,22 @@ impl Task {
         let Some(follow) = follow else { return Ok(()) };
         let (store, kind, session) = (Arc::clone(&self.store), self.kind.clone(), self.session);
         let reports = self.reports;
-        let mut sink = |event: Event<'_>| take_in(&store, &kind, session, reports, &event);
-        tokio::select! {
+        let mut listed = false;
+        let mut sink = |event: Event<'_>| {
+            listed |= matches!(event, Event::Done(_));
+            take_in(&store, &kind, session, reports, &event);
+        };
+        let stepped = tokio::select! {
             stepped = follow.step(&mut sink) => stepped,
             () = self.crd_gone() => {
                 follow.start_over();
                 Ok(())
             }
+        };
+        if listed {
+            self.refusals = 0;
         }
+        stepped
     }
 
     /// Waits until the kind's CRD goes. One that comes meanwhile is noted: the kind may turn out to be missing still.

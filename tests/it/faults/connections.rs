@@ -64,10 +64,12 @@ fn a_server_without_http2_is_as_good() {
     test.start();
     let story = Story::of(test);
     // In HTTP/1.1 each watch has a connection of its own.
-    story.test.wait_until("each watch has a connection", SOON, || {
-        let open = story.test.connections();
-        holds(open > 5, open)
-    });
+    story
+        .test
+        .wait_until("each watch has a connection that is kept alive", SOON, || {
+            let (open, kept) = (story.test.connections(), story.test.connections_kept_alive());
+            holds(open > 5 && kept > 5, (open, kept))
+        });
     story.edit();
     relay.hang_up();
     story.arrives();

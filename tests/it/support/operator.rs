@@ -109,13 +109,22 @@ impl Operator {
 
     /// How many TCP connections it holds, by Linux's account.
     pub fn connections(&self) -> usize {
+        self.count_connections(|_| true)
+    }
+
+    /// How many of them Linux asks now and then whether the other end is still there.
+    pub fn connections_kept_alive(&self) -> usize {
+        self.count_connections(|timer| timer.starts_with("02:"))
+    }
+
+    fn count_connections(&self, with_timer: impl Fn(&str) -> bool) -> usize {
         let process = format!("/proc/{}", self.pid());
         let files = fs::read_dir(format!("{process}/fd")).unwrap();
         let files = files.filter_map(|file| fs::read_link(file.unwrap().path()).ok()); // it may be closed by now
         let sockets: BTreeSet<String> = files.map(|file| file.display().to_string()).collect();
         let is_ours = |line: &&str| {
             let fields: Vec<&str> = line.split_whitespace().collect();
-            fields[3] == "01" && sockets.contains(&format!("socket:[{}]", fields[9]))
+            fields[3] == "01" && with_timer(fields[5]) && sockets.contains(&format!("socket:[{}]", fields[9]))
         };
         let tables = ["tcp", "tcp6"].map(|table| fs::read_to_string(format!("{process}/net/{table}")).unwrap());
         tables

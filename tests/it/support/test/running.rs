@@ -68,6 +68,14 @@ impl Test {
         operator.as_ref().expect("the operator does not run").connections()
     }
 
+    /// How many of them Linux asks now and then whether the other end is still there.
+    #[track_caller]
+    pub fn connections_kept_alive(&self) -> usize {
+        let operator = self.operator.lock().unwrap();
+        let operator = operator.as_ref().expect("the operator does not run");
+        operator.connections_kept_alive()
+    }
+
     /// Stops the operator and starts it again.
     #[track_caller]
     pub fn restart(&self) {
