@@ -137,7 +137,8 @@ fn store(wakeups: &Arc<Wakeups>) -> Arc<Store> {
     let on_kind: OnKindChanged = Arc::new(move |change| {
         let kind = &change.kind;
         match &change.state {
-            KindState::Syncing | KindState::Synced => tracing::info!(%kind, "all objects are known"),
+            KindState::Syncing => tracing::info!(%kind, "nothing is known until it is listed again"),
+            KindState::Synced => tracing::info!(%kind, "all objects are known"),
             KindState::Missing => tracing::warn!(%kind, reason = reason::KIND_NOT_FOUND, "not installed"),
             KindState::Unlisted(why) => {
                 tracing::warn!(%kind, reason = reason::NOT_LISTED, "cannot be listed yet: {why}");
