@@ -58,7 +58,7 @@ impl Probe {
             let state = context.store.synced(&KindRef::Known(kind));
             ready &= !matches!(state, KindState::Syncing | KindState::Unlisted(_));
             let words = match &state {
-                KindState::Syncing => "the first list is not in yet".to_owned(),
+                KindState::Syncing => "its list is not in yet".to_owned(),
                 KindState::Unlisted(why) => format!("the first list failed: {why}"),
                 KindState::Synced => "synced".to_owned(),
                 KindState::Missing => "not installed".to_owned(),
