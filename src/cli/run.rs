@@ -1,6 +1,6 @@
 //! `iter8 run`: the operator.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,7 +42,7 @@ pub struct Args {
     #[arg(long, env = "ITER8_LOG_LEVEL_FILE", value_name = "FILE")]
     log_level_file: Option<PathBuf>,
 
-    /// Answer /metrics, /healthz and /readyz there, as in 0.0.0.0:8080.
+    /// Answer /metrics, /healthz and /readyz there, as in [::]:8080.
     #[arg(long, env = "ITER8_LISTEN", value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
 
@@ -118,11 +118,7 @@ async fn run(args: &Args, level: telemetry::Level) -> anyhow::Result<()> {
     );
     let clients = client::connect(&metrics, guard).await?;
     let listener = match args.listen {
-        Some(address) => Some(
-            TcpListener::bind(address)
-                .await
-                .with_context(|| format!("--listen {address}"))?,
-        ),
+        Some(address) => Some(listen(address).await.with_context(|| format!("--listen {address}"))?),
         None => None,
     };
     let election = args
@@ -149,10 +145,21 @@ async fn run(args: &Args, level: telemetry::Level) -> anyhow::Result<()> {
         lost = Candidate::lost(&mut candidate) => return lost,
     }
     tracing::info!("iter8 stops: ending what was begun");
-    operator.stop().await;
+    let ended = operator.stop().await;
     match candidate {
-        Some(candidate) => candidate.stop().await,
-        None => Ok(()),
+        // One that cannot tell what became of its writes lets the Lease run out.
+        Some(candidate) if ended => candidate.stop().await,
+        _ => Ok(()),
+    }
+}
+
+/// Listens there. Every address is meant by `[::]`, also of a machine that has no IPv6.
+async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    match TcpListener::bind(address).await {
+        Err(_) if address.ip() == Ipv6Addr::UNSPECIFIED => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+        }
+        listener => listener,
     }
 }
 

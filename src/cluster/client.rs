@@ -9,6 +9,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kube::client::ConfigExt;
 use kube::{Client, Config};
+use tower::util::MapFutureLayer;
 use tower::{BoxError, ServiceBuilder};
 
 use super::apply::Fence;
@@ -103,8 +104,12 @@ pub fn with(mut config: Config, metrics: &Metrics, guard: Option<Guard>) -> anyh
         let name = FixedServerNameResolver::new(name.clone().try_into()?);
         https = https.with_server_name_resolver(name);
     }
-    // Whoever waits for a connection gets the first that is there: nobody needs another.
-    let one_at_a_time = ServiceBuilder::new().concurrency_limit(1);
+    // Whoever waits for a connection gets the first that is there: nobody needs another. TLS has its time too: a server that
+    // says nothing must not keep the place.
+    let one_at_a_time = ServiceBuilder::new()
+        .concurrency_limit(1)
+        .layer(MapFutureLayer::new(Box::pin))
+        .timeout(CONNECT_TIMEOUT);
     let connector = one_at_a_time.service(https.enable_all_versions().wrap_connector(http));
     let client = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())

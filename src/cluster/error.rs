@@ -92,6 +92,9 @@ pub struct Sent<'a> {
     pub resource: &'a str,
 }
 
+/// However long a server asks to wait, it is asked again after this: routes depend on it.
+pub const LONGEST_WAIT: Duration = Duration::from_mins(1);
+
 /// Reads a refusal. `retry_after` is the header of that name.
 ///
 /// Source: Kubernetes API conventions, "Response Status Kind"; server-side apply's own refusals are plain 500s.
@@ -104,6 +107,7 @@ pub fn classify(sent: Sent<'_>, status: &Status, retry_after: Option<Duration>) 
         let seconds = details.map_or(0, |d| d.retry_after_seconds);
         (seconds > 0).then(|| Duration::from_secs(seconds.into()))
     });
+    let retry_after = retry_after.map(|wait| wait.min(LONGEST_WAIT));
     match status.code {
         403 if caused_by("NamespaceTerminating") => Error::NamespaceTerminating(message),
         // Its objects are being deleted with it.

@@ -183,6 +183,15 @@ impl Store {
         })
     }
 
+    /// Whether all objects of any kind that is always watched are known.
+    pub fn any_synced(&self) -> bool {
+        let inner = self.read();
+        Kind::ALL.into_iter().any(|kind| {
+            let table = inner.tables.get(&KindRef::Known(kind));
+            table.is_some_and(|table| table.state == KindState::Synced)
+        })
+    }
+
     /// Number of objects by kind, in the order of kinds.
     pub fn len_by_kind(&self) -> Vec<(KindRef, usize)> {
         let inner = self.read();
@@ -314,10 +323,18 @@ impl Store {
         let (Some(table), Some(version)) = (table, version) else {
             return false;
         };
+        // After a backup was restored another object may have the number of one that is known; and one that we deleted may
+        // be back.
+        if table.state != KindState::Synced {
+            return false;
+        }
         let round = table.round;
-        // One that we deleted may be back, with a backup.
         let entry = table.in_version(place, version).filter(|entry| !entry.meta.deleting);
-        entry.map(|entry| entry.round = round).is_some()
+        let has = entry.map(|entry| entry.round = round).is_some();
+        if has {
+            table.brought(&(place.0.into(), place.1.into()));
+        }
+        has
     }
 
     /// An object that a watch or a list brought.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use kube::Client;
 use tokio::sync::broadcast;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::store::Store;
@@ -70,6 +70,7 @@ impl Watches {
             reports: false,
             known: false,
             refusals: 0,
+            waiting: JoinSet::new(),
         };
         tasks.insert(kind.clone(), tokio::spawn(task.run()));
     }

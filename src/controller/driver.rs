@@ -41,7 +41,7 @@ where
                 let (kind, (namespace, name)) = &task;
                 tracing::debug!(namespace = &**namespace, %kind, name = &**name, ?priority, "reconciled");
                 metrics.reconciled(*kind, outcome.ended(), begun.elapsed());
-                settle(&queue, &backoff, &task, outcome);
+                settle(&queue, &backoff, &task, priority, outcome);
                 queue.done(&task);
             }
         });
@@ -74,7 +74,17 @@ fn priority((kind, _): &Task) -> Priority {
     }
 }
 
-fn settle(queue: &Queue<Task>, backoff: &Mutex<Backoff<Task>>, task: &Task, outcome: Outcome) {
+/// The priority of another attempt at what failed in a run of this one. What could not be told stays as urgent as that was:
+/// a run of high priority would tell nothing, succeed, and begin the backoff anew.
+fn priority_after(failure: &Failure, ran: Priority, task: &Task) -> Priority {
+    if failure.reason == reason::STATUS_NOT_WRITTEN {
+        ran
+    } else {
+        priority(task)
+    }
+}
+
+fn settle(queue: &Queue<Task>, backoff: &Mutex<Backoff<Task>>, task: &Task, ran: Priority, outcome: Outcome) {
     let mut backoff = backoff.lock().unwrap_or_else(PoisonError::into_inner);
     // What could not be finished has been told of.
     let unfinished = matches!(outcome, Outcome::Unfinished(..));
@@ -96,7 +106,7 @@ fn settle(queue: &Queue<Task>, backoff: &Mutex<Backoff<Task>>, task: &Task, outc
                 queue.hold(task, asked);
             }
             log(task, &failure, first && !unfinished, after);
-            queue.add_after(task.clone(), priority(task), after);
+            queue.add_after(task.clone(), priority_after(&failure, ran, task), after);
         }
     }
 }

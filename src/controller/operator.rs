@@ -35,6 +35,9 @@ pub struct Setup {
     pub metrics: Arc<Metrics>,
 }
 
+/// How long the next one waits for what only tells of what was done.
+const LAST_EVENTS: Duration = Duration::from_secs(1);
+
 /// A running operator.
 pub struct Operator {
     wakeups: Arc<Wakeups>,
@@ -109,17 +112,20 @@ impl Operator {
         Probe::new(Arc::downgrade(&self.context))
     }
 
-    /// Takes no more work, ends what was begun, sends what is left of the Events; gives up after 22 s.
-    pub async fn stop(self) {
+    /// Takes no more work, and ends what was begun: gives up after 22 s. Then sends what is left of the Events, for a second.
+    /// Whether all that was begun has ended: else another replica is not to be let in before this process has ended.
+    pub async fn stop(self) -> bool {
         self.wakeups.queue.close();
-        let drained = async move {
-            let worked = self.workers.await.is_ok();
-            drop(self.context);
-            self.events.await.is_ok() && worked
-        };
-        if tokio::time::timeout(DRAIN, drained).await != Ok(true) {
-            tracing::warn!("the last writes and Events may not have been answered");
+        let ended = tokio::time::timeout(DRAIN, self.workers).await;
+        let ended = matches!(ended, Ok(Ok(())));
+        if !ended {
+            tracing::warn!("the last writes may not have been answered");
         }
+        drop(self.context);
+        if tokio::time::timeout(LAST_EVENTS, self.events).await.is_err() {
+            tracing::warn!("not all Events have been sent");
+        }
+        ended
     }
 }
 

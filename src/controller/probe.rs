@@ -19,6 +19,15 @@ pub struct Probe {
 /// An answer: whether all is well, and what there is to say.
 pub type Said = (bool, String);
 
+/// The kinds without which nothing can be done.
+const NEEDED: [Kind; 5] = [
+    Kind::Release,
+    Kind::RoutePolicy,
+    Kind::Deployment,
+    Kind::Service,
+    Kind::ConfigMap,
+];
+
 /// How much longer than a reconcile may take it may seem to run before something must be wrong.
 const SLACK: Duration = Duration::from_secs(30);
 
@@ -46,8 +55,9 @@ impl Probe {
         alive(&context.wakeups.queue)
     }
 
-    /// Whether the first lists of all kinds have been answered, with a line for each. A kind that is not installed, or that
-    /// may not be watched, is an answer: it stalls only what uses it.
+    /// Whether the first lists of all kinds have been answered, with a line for each. A kind of route that is not
+    /// installed, or that may not be watched, is an answer: it stalls only what uses it. Without the others there is nothing
+    /// that can be done: a replica of before, which can, is not to make room for this one.
     pub fn ready(&self) -> Said {
         let Some(context) = self.context.upgrade() else {
             return stopped();
@@ -56,7 +66,11 @@ impl Probe {
         let mut text = String::new();
         for kind in Kind::ALL {
             let state = context.store.synced(&KindRef::Known(kind));
-            ready &= !matches!(state, KindState::Syncing | KindState::Unlisted(_));
+            ready &= match state {
+                KindState::Syncing | KindState::Unlisted(_) => false,
+                KindState::Missing | KindState::Forbidden(_) => !NEEDED.contains(&kind),
+                KindState::Synced => true,
+            };
             let words = match &state {
                 KindState::Syncing => "its list is not in yet".to_owned(),
                 KindState::Unlisted(why) => format!("the first list failed: {why}"),

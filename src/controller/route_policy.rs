@@ -289,6 +289,9 @@ impl Subject<'_> {
     }
 
     async fn reject(&self, failure: &Failure, old: Option<RoutePolicyStatus>) -> Outcome {
+        if !self.context.leads() {
+            return Outcome::Done(None);
+        }
         let before = old.clone().unwrap_or_default();
         let generation = self.object.meta.generation;
         let verdicts = conditions::rejected(failure);

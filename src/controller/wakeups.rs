@@ -82,7 +82,7 @@ impl Wakeups {
     /// comes before the answer.
     fn urgency(&self, change: &Change, policy: &Task) -> Priority {
         let route = matches!(change.kind, KindRef::Known(Kind::VirtualService | Kind::HttpRoute));
-        if route && (change.written || self.queue.is_running(policy)) {
+        if route && !change.gone && (change.written || self.queue.is_running(policy)) {
             Priority::Low
         } else {
             Priority::High

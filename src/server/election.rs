@@ -151,7 +151,10 @@ impl Election {
                     self.trouble(&error).await;
                     continue;
                 }
-                Err(_) => continue,
+                Err(_) => {
+                    self.trouble(&Error::Timeout(self.timing.renew_deadline)).await;
+                    continue;
+                }
             };
             // A watch that breaks off is begun anew, after a look at what it has missed.
             if let Err(error) = self.watch(&version).await {
@@ -298,6 +301,8 @@ impl Election {
             }
             next = sent + self.timing.retry;
             match self.write(deadline.min(sent + self.timing.retry * 2)).await {
+                // An answer that was slept through: what was not done meanwhile is not made up for.
+                Ok(_) if Instant::now() >= deadline => return,
                 Ok(held) => {
                     self.absent = None;
                     self.seen = Some((held, sent));

@@ -60,6 +60,8 @@ impl App {
     pub fn apply(&self, versions: &[Value]) {
         let mut release = manifest::release(&self.name, self.mesh.environment, self.strategy, versions);
         release["spec"]["gateway"] = self.mesh.gateway.into();
+        // Longer than a mesh takes for a change while other tests use the processors as well.
+        release["spec"]["drainSeconds"] = 2.into();
         self.test.apply(&release.to_string());
     }
 

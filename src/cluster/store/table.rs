@@ -147,7 +147,11 @@ impl Table {
             }
             return None;
         }
-        self.replace(kind, (namespace, name), *new, written, index)
+        let place = (namespace, name);
+        if !written {
+            self.brought(&place);
+        }
+        self.replace(kind, place, *new, written, index)
     }
 
     /// Puts an object in the place of the one that is here.
@@ -188,6 +192,13 @@ impl Table {
             written,
             ready: self.tally.replace(before, now),
         })
+    }
+
+    /// An event, or the list itself, has brought what is here, or newer: what it brought before is outdated.
+    pub(super) fn brought(&mut self, place: &(Arc<str>, Arc<str>)) {
+        if let Some(listing) = &mut self.listing {
+            listing.older.remove(place);
+        }
     }
 
     /// A list is about to be asked for.

@@ -14,7 +14,7 @@ use kube::core::{Request, Status};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::cluster::error::causes;
+use crate::cluster::error::{LONGEST_WAIT, causes};
 use lines::Lines;
 
 mod lines;
@@ -152,6 +152,8 @@ impl Follow {
             // It has forgotten that place, or would send the same unreadable text again; or its versions may have gone
             // back, and a watch from a version that is yet to come is silent.
             Err(_) => self.start_over(),
+            // It ended before the list was done, as it does to one that takes it in too slowly.
+            Ok(()) if listing => self.streaming = !self.streaming,
             Ok(()) => {}
         }
         result
@@ -203,7 +205,8 @@ impl Follow {
         let text = String::from_utf8_lossy(&body);
         let status = serde_json::from_str(&text).unwrap_or_else(|_| Status::failure(text.trim(), ""));
         let status = status.with_code(code.as_u16()).boxed();
-        Err(Failure::Status(status, wait.map(Duration::from_secs)))
+        let wait = wait.map(|seconds| Duration::from_secs(seconds).min(LONGEST_WAIT));
+        Err(Failure::Status(status, wait))
     }
 
     /// Watches from a resourceVersion; with `initial` the server sends the list first, as of now.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use kube::Client;
 use kube::core::ApiResource;
 use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::crds::Crd;
@@ -26,6 +27,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// one that starts says so of everything for a moment.
 const BELIEVED_AFTER: u32 = 4;
 
+/// How long a kind is waited for that is not listed again after the connection was lost, while others are.
+const LISTED_WITHIN: Duration = Duration::from_secs(10);
+
 pub(super) struct Task {
     pub(super) client: Client,
     pub(super) store: Arc<Store>,
@@ -41,6 +45,8 @@ pub(super) struct Task {
     pub(super) known: bool,
     /// Answers in a row that were none of the kind's objects.
     pub(super) refusals: u32,
+    /// Minds how long it is waited for. Ends with the task.
+    pub(super) waiting: JoinSet<()>,
 }
 
 impl Task {
@@ -52,7 +58,9 @@ impl Task {
         loop {
             let failure = match self.follow_on(&mut follow).await {
                 Ok(()) => {
-                    self.refusals = 0;
+                    if self.store.synced(&self.kind) == KindState::Synced {
+                        self.refusals = 0;
+                    }
                     pause.after_success().await;
                     continue;
                 }
@@ -99,7 +107,8 @@ impl Task {
                 }
                 _ => {
                     tracing::warn!(kind = %self.kind, %failure, "watch broke off");
-                    if unlisted && believed && self.store.synced(&self.kind) == KindState::Syncing {
+                    let state = self.store.synced(&self.kind);
+                    if unlisted && believed && matches!(state, KindState::Syncing | KindState::Synced) {
                         self.set_state(KindState::Unlisted(cut(&failure.to_string()).into()));
                     }
                     pause.after_failure(&failure).await;
@@ -116,13 +125,36 @@ impl Task {
         let state = self.store.synced(&self.kind);
         self.known = state == KindState::Synced || (self.known && state == KindState::Syncing);
         if self.known && failure.is_loss() {
-            self.store.set_state(&self.kind, self.session, KindState::Syncing);
+            self.set_state(KindState::Syncing);
+            self.wait_for_list();
         }
         if matches!(failure, Failure::Unreached(_)) {
             return !self.known;
         }
         self.refusals = self.refusals.saturating_add(1);
         !self.known || self.refusals >= BELIEVED_AFTER
+    }
+
+    /// Nobody waits for long for a kind that cannot be listed again while others can.
+    fn wait_for_list(&mut self) {
+        while self.waiting.try_join_next().is_some() {}
+        if !self.waiting.is_empty() {
+            return;
+        }
+        let (store, kind, session) = (Arc::clone(&self.store), self.kind.clone(), self.session);
+        self.waiting.spawn(async move {
+            loop {
+                tokio::time::sleep(LISTED_WITHIN).await;
+                if store.synced(&kind) != KindState::Syncing {
+                    return;
+                }
+                if store.any_synced() {
+                    let why = "it is not listed again since the connection was lost";
+                    store.set_state(&kind, session, KindState::Unlisted(why.into()));
+                    return;
+                }
+            }
+        });
     }
 
     /// One step, or until the kind's CRD goes.

@@ -166,3 +166,26 @@ fn a_token_that_is_refused_for_a_while_is_no_reason_to_give_up() {
     let ready = story.test.release("web").condition("Ready");
     assert_eq!(ready.map(|ready| ready.status).as_deref(), Some("True"));
 }
+
+#[test]
+fn a_status_that_cannot_be_written_is_tried_less_and_less_often() {
+    let (story, relay) = Story::begin("status refused");
+    let path = "/routepolicies/web/status";
+    relay.disturb(Which::writes(path), Fault::Refused(Refusal::FAILURE), None);
+    story.edit();
+    story.runs("web-1", "web:3");
+    story.test.shares_become("web", &[("web-0", 50), ("web-1", 50)]);
+    // There is nothing more to do but to tell of it.
+    let before = relay.disturbed().len();
+    story.test.wait_until("it was tried seven times more", 2 * SOON, || {
+        let tried = relay.disturbed().len() - before;
+        holds(tried >= 7, tried)
+    });
+    let mut asked = relay.asked();
+    asked.retain(|asked| asked.disturbed);
+    // The sixth wait alone is a random part of 3.2 s, or of more.
+    let took = asked[before + 6].at - asked[before].at;
+    assert!(took > Duration::from_millis(500), "seven times within {took:?}");
+    relay.heal();
+    story.arrives();
+}

@@ -1,7 +1,8 @@
 //! Connections that break, hang, or are other than usual.
 
 use super::Story;
-use crate::support::relay::Relay;
+use crate::support::manifest::{release, version};
+use crate::support::relay::{Fault, Relay, Which};
 use crate::support::{SOON, Test, equal, holds};
 
 #[test]
@@ -81,4 +82,17 @@ fn in_http2_there_are_two_connections() {
     story.test.wait_until("there are two connections", SOON, || {
         equal(story.test.connections(), &2)
     });
+}
+
+#[test]
+fn a_kind_that_cannot_be_listed_again_after_a_loss_stops_only_what_needs_it() {
+    let (story, relay) = Story::begin("one kind lost");
+    relay.disturb(Which::reads("/httproutes?"), Fault::Ignored, None);
+    relay.hang_up();
+    let other = release("other", "deployment-istio", "none", &[version("other:1")]);
+    story.test.apply(&other.to_string());
+    story.test.wait_ready("release/other");
+    relay.heal();
+    story.edit();
+    story.arrives();
 }

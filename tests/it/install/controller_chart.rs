@@ -62,12 +62,13 @@ fn a_value_of_the_controller_that_nothing_reads_is_refused() {
         // Readiness is not looked for elsewhere, so to name another condition must not seem to work.
         (
             "resourceTypes.job.Resource=jobs,resourceTypes.job.conditions[0]=Complete",
-            "value must be 'Ready'",
+            "value must be one of 'Ready', 'Available'",
         ),
         (
             "serviceMonitor.enable=true",
             "additional properties 'enable' not allowed",
         ),
+        ("logLevel=degub", "does not match pattern"),
         ("logFormat=xml", "value must be one of 'text', 'json'"),
         ("replicas=0", "minimum: got 0, want 1"),
         ("serviceAccount.create=false", "serviceAccount.name is required"),

@@ -130,12 +130,13 @@ async fn a_place_that_the_server_has_forgotten_is_listed_anew() {
 }
 
 #[tokio::test]
-async fn a_list_that_breaks_off_is_not_done() {
-    let answers = vec![(200, event("ADDED", &object("a", 5))), (200, list_is_done(7))];
+async fn a_list_that_breaks_off_is_not_done_and_is_asked_for_in_pages() {
+    let pages = r#"{"metadata":{"resourceVersion":"7"},"items":[]}"#.to_owned();
+    let answers = vec![(200, event("ADDED", &object("a", 5))), (200, pages)];
     let (mut follow, asked) = server(answers).await;
     assert_eq!(step(&mut follow).await, ("begin a".to_owned(), Ok(())));
     assert_eq!(step(&mut follow).await, ("begin done@7".to_owned(), Ok(())));
-    assert!(asked.lock().unwrap()[1].contains("sendInitialEvents=true"));
+    assert!(asked.lock().unwrap()[1].contains("limit=100"));
 }
 
 #[tokio::test]
