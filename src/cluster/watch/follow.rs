@@ -146,14 +146,13 @@ impl Follow {
         match &result {
             // A server without streaming lists refuses them, or never says that the list is done.
             Err(Failure::Status(status, _)) if listing && matches!(status.code, 400 | 422) => self.streaming = false,
-            Err(Failure::Silence) if listing => self.streaming = !self.streaming,
+            // Or it ends before that, as it does to one that takes it in too slowly.
+            Err(Failure::Silence) | Ok(()) if listing => self.streaming = !self.streaming,
             // A server that has too much to do is not asked for more.
             Err(Failure::Status(status, _)) if status.code == 429 => {}
             // It has forgotten that place, or would send the same unreadable text again; or its versions may have gone
             // back, and a watch from a version that is yet to come is silent.
             Err(_) => self.start_over(),
-            // It ended before the list was done, as it does to one that takes it in too slowly.
-            Ok(()) if listing => self.streaming = !self.streaming,
             Ok(()) => {}
         }
         result

@@ -107,9 +107,8 @@ impl Task {
                 }
                 _ => {
                     tracing::warn!(kind = %self.kind, %failure, "watch broke off");
-                    let state = self.store.synced(&self.kind);
-                    if unlisted && believed && matches!(state, KindState::Syncing | KindState::Synced) {
-                        self.set_state(KindState::Unlisted(cut(&failure.to_string()).into()));
+                    if unlisted && believed {
+                        self.give_up_listing(&failure);
                     }
                     pause.after_failure(&failure).await;
                 }
@@ -133,6 +132,14 @@ impl Task {
         }
         self.refusals = self.refusals.saturating_add(1);
         !self.known || self.refusals >= BELIEVED_AFTER
+    }
+
+    /// What is known of the kind is not so any more, or was never.
+    fn give_up_listing(&self, failure: &Failure) {
+        let state = self.store.synced(&self.kind);
+        if matches!(state, KindState::Syncing | KindState::Synced) {
+            self.set_state(KindState::Unlisted(cut(&failure.to_string()).into()));
+        }
     }
 
     /// Nobody waits for long for a kind that cannot be listed again while others can.
