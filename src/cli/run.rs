@@ -42,7 +42,7 @@ pub struct Args {
     #[arg(long, env = "ITER8_LOG_LEVEL_FILE", value_name = "FILE")]
     log_level_file: Option<PathBuf>,
 
-    /// Answer /metrics, /healthz and /readyz there, as in [::]:8080.
+    /// Answer /metrics, /healthz and /readyz there, as in 0.0.0.0:8080.
     #[arg(long, env = "ITER8_LISTEN", value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
 
