@@ -57,7 +57,8 @@ image() {
   local builder folder built
   builder=$(builder)
   folder=$(mktemp -d)
-  trap 'rm -rf "$folder"' EXIT
+  # Expanded now: it is local.
+  trap "rm -rf '$folder'" EXIT
   built=$(binary)
   cp "$built" "$folder/iter8"
   bill_of_materials "$folder/iter8.cdx.json"
