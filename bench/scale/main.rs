@@ -4,7 +4,7 @@
 //! meet an operator that was restarted. A latency is the time from a change (a Deployment's availability, the annotation of
 //! a weight ConfigMap) to the route that follows from it, both as watch events of one observer that is neither the operator
 //! nor the probe. The *probe* is the floor: a process that watches and sends one server-side apply of a VirtualService for
-//! each change; it has objects of its own, of the same size. Rounds of the two alternate, so that a machine that is slow for
+//! each change; it has objects of its own, of the same size. Changes of the two alternate, so that a machine that is slow for
 //! a while is slow for both. Only etcd and kube-apiserver run beside them: this process stands in for Deployment controller
 //! and kubelet.
 //!

@@ -12,7 +12,7 @@ pub const SIZES: [usize; 3] = [100, 1000, 10_000];
 pub struct Options {
     /// Numbers of Releases, one after the other in the same cluster.
     pub sizes: Vec<usize>,
-    /// Rounds of operator and probe in turn.
+    /// Rounds, in which operator and probe change in turn.
     pub rounds: usize,
     /// Changes of readiness in a round, one at a time; even.
     pub readiness_alone: usize,
@@ -53,9 +53,9 @@ impl Options {
                 .all(|name| set(name).is_none()),
             sizes,
             rounds: number("ROUNDS").unwrap_or(3),
-            readiness_alone: 80,
+            readiness_alone: 120,
             weight_alone: 60,
-            bursts: 4,
+            bursts: 8,
             // A client drops connections that were not used for 90 s.
             idle: [seconds("IDLE_SECONDS", 600), seconds("IDLE_SECONDS", 95)],
             churn: [churn, churn / 6],

@@ -58,8 +58,8 @@ pub fn size(
     let (mut readiness, mut weight) = (Rounds::default(), Rounds::default());
     for round in 0..options.rounds {
         progress.phase(Phase::Round(round), size, options, || {
-            run.round(round, What::Readiness, &mut readiness);
-            run.round(round, What::Weight, &mut weight);
+            run.round(What::Readiness, &mut readiness);
+            run.round(What::Weight, &mut weight);
         });
         progress.say(&format!("  readiness: {}", readiness.last()));
         progress.say(&format!("  weight: {}", weight.last()));
@@ -140,31 +140,38 @@ impl<'a> Run<'a> {
         ));
         RUNTIME.block_on(self.probes.copy_from(&self.ours.namespace));
         for side in [&mut self.ours, &mut self.probes] {
-            RUNTIME.block_on(side.bursts(What::Readiness, 2)); // connections are made here
+            RUNTIME.block_on(side.bursts(What::Readiness)); // connections are made here
         }
     }
 
-    /// Changes of one kind on both sides; neither is always the first.
-    fn round(&mut self, round: usize, what: What, rounds: &mut Rounds) {
+    /// Changes of one kind on both sides in turn.
+    fn round(&mut self, what: What, rounds: &mut Rounds) {
         let alone = match what {
             What::Readiness => self.options.readiness_alone,
             What::Weight => self.options.weight_alone,
         };
         let bursts = self.options.bursts;
-        let act = |side: &mut Side| {
-            RUNTIME.block_on(async { [side.alone(what, alone).await, side.bursts(what, bursts).await] })
-        };
-        let probe_first = round % 2 == 1;
-        let probed = probe_first.then(|| act(&mut self.probes));
         let (mark, cpu) = (self.mark(), self.operator.cpu());
-        let operated = act(&mut self.ours);
+        self.in_turn(alone, 0, rounds, |side| RUNTIME.block_on(side.alone(what)));
+        thread::sleep(self.options.pause);
+        self.in_turn(bursts, 1, rounds, |side| RUNTIME.block_on(side.bursts(what)));
         rounds.cpu_ms += self.operator.cpu() - cpu;
         rounds.requests.add(self.requests(mark));
         rounds.changes += (alone + bursts * BURST) as u64;
-        let probed = probed.unwrap_or_else(|| act(&mut self.probes));
-        for (all, one) in [(&mut rounds.operator, operated), (&mut rounds.probe, probed)] {
-            all.iter_mut().zip(one).for_each(|(all, one)| all.push(one));
+    }
+
+    /// So many changes, there and back, on each side in turn; neither is always the first. `place`: among the figures.
+    fn in_turn(&mut self, changes: usize, place: usize, rounds: &mut Rounds, act: impl Fn(&mut Side) -> Vec<f64>) {
+        let (mut operator, mut probe) = (Vec::new(), Vec::new());
+        for turn in 0..changes / 2 {
+            let mut sides = [(&mut self.ours, &mut operator), (&mut self.probes, &mut probe)];
+            sides.rotate_left(turn % 2);
+            for (side, took) in sides {
+                took.extend(act(side));
+            }
         }
+        rounds.operator[place].push(operator);
+        rounds.probe[place].push(probe);
     }
 
     fn churn(&mut self) -> ChurnOfBoth {

@@ -162,32 +162,27 @@ impl Side {
         templates.into()
     }
 
-    /// Changes so many times, one application after the other, each there and back; the latencies, ms.
-    pub async fn alone(&mut self, what: What, changes: usize) -> Vec<f64> {
+    /// Changes one application, there and back; the latencies, ms.
+    pub async fn alone(&mut self, what: What) -> Vec<f64> {
+        let index = self.take(1);
         let mut took = Vec::new();
-        for _ in 0..changes / 2 {
-            let index = self.take(1);
-            for _ in 0..2 {
-                took.push(self.change(index, what).latency().await);
-                tokio::time::sleep(PAUSE + PAUSE.mul_f64(fastrand::f64() / 10.0)).await;
-            }
+        for _ in 0..2 {
+            took.push(self.change(index, what).latency().await);
+            tokio::time::sleep(PAUSE + PAUSE.mul_f64(fastrand::f64() / 10.0)).await;
         }
-        tokio::time::sleep(self.pause).await;
         took
     }
 
-    /// Changes many applications at once, so many times, each there and back; the latencies, ms.
-    pub async fn bursts(&mut self, what: What, bursts: usize) -> Vec<f64> {
+    /// Changes many applications at once, there and back; the latencies, ms.
+    pub async fn bursts(&mut self, what: What) -> Vec<f64> {
         let mut took = Vec::new();
-        for _ in 0..bursts / 2 {
-            let first = self.take(BURST);
-            for _ in 0..2 {
-                let changes: Vec<Change> = (first..first + BURST)
-                    .map(|index| self.change(index % self.apps.len(), what))
-                    .collect();
-                took.extend(join_all(changes.into_iter().map(Change::latency)).await);
-                tokio::time::sleep(self.pause).await;
-            }
+        let first = self.take(BURST);
+        for _ in 0..2 {
+            let changes: Vec<Change> = (first..first + BURST)
+                .map(|index| self.change(index % self.apps.len(), what))
+                .collect();
+            took.extend(join_all(changes.into_iter().map(Change::latency)).await);
+            tokio::time::sleep(self.pause).await;
         }
         took
     }
