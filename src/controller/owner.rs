@@ -117,13 +117,16 @@ impl<'a> Owner<'a> {
             let status = serde_json::to_value(new).map_err(|error| self.unwritten(&error))?;
             let rejections = &self.context.rejections;
             let place = format!("{}/status", self.key.1);
-            let attempt = Attempt::new(ownership::digest_of_status(&status), Some(&self.object.meta));
-            if rejections.find(self.key, self.kind, &place, attempt).is_some() {
+            let attempt = || Attempt::new(ownership::digest_of_status(&status), Some(&self.object.meta));
+            let refused = rejections.any(self.key);
+            if refused && rejections.find(self.key, self.kind, &place, attempt()).is_some() {
                 return Ok(());
             }
             match self.apply_status(&status).await {
                 Ok(()) => {
-                    rejections.remove(self.key, self.kind, &place);
+                    if refused {
+                        rejections.remove(self.key, self.kind, &place);
+                    }
                     told.extend(self.log_conditions(old.map(S::conditions).unwrap_or_default(), new.conditions()));
                 }
                 // Nobody is there any more to be told.
@@ -131,7 +134,7 @@ impl<'a> Owner<'a> {
                 Err(error @ (Error::Invalid(_) | Error::ImmutableField(_))) => {
                     let failure = Failure::stalled(reason::STATUS_NOT_WRITTEN, error.to_string());
                     self.publish(&[Event::warning(&failure.reason, &failure.message)]);
-                    rejections.add(self.key, self.kind, &place, attempt, failure);
+                    rejections.add(self.key, self.kind, &place, attempt(), failure);
                 }
                 Err(error) => {
                     return Err(Failure {

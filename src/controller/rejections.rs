@@ -37,6 +37,11 @@ pub struct Rejections(Mutex<HashMap<Key, Refused>>);
 type Refused = HashMap<(Kind, String), (Attempt, Failure)>;
 
 impl Rejections {
+    /// Whether anything was refused for this owner.
+    pub fn any(&self, owner: &Key) -> bool {
+        self.lock().contains_key(owner)
+    }
+
     /// Why exactly this object was refused for this owner before.
     pub fn find(&self, owner: &Key, kind: Kind, name: &str, attempt: Attempt) -> Option<Failure> {
         let all = self.lock();

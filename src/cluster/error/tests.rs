@@ -167,6 +167,13 @@ fn the_wait_that_the_server_asks_for_is_kept() {
 }
 
 #[test]
+fn no_server_is_waited_for_for_longer_than_a_minute() {
+    let status = Status::failure("slow down", "TooManyRequests").with_code(429);
+    let error = classify(SENT, &status, Some(Duration::from_secs(u64::MAX)));
+    assert_eq!(error.retry_after(), Some(LONGEST_WAIT));
+}
+
+#[test]
 fn a_long_sentence_is_cut_between_characters() {
     let long = "ä".repeat(2000);
     assert_eq!(cut(&long).len(), 1024);

@@ -161,6 +161,24 @@ fn a_list_older_than_what_was_known_before_it_shows_a_cluster_that_was_restored_
 }
 
 #[test]
+fn what_an_event_brought_while_a_list_ran_is_not_put_back_by_the_list() {
+    for own_write in [true, false] {
+        let f = Fixture::new();
+        f.list([seen("a", 1, 10)], 20);
+        f.store.list_begins(&KIND, f.session);
+        if own_write {
+            f.store.write_through(Kind::ConfigMap, seen("a", 1, 30), None);
+        }
+        f.put(seen("a", 1, 10)); // the list
+        if !f.store.has(&KIND, f.session, ("shop", "a"), Some(version(1, 30))) {
+            f.put(seen("a", 1, 30)); // the event
+        }
+        f.store.list_done(&KIND, f.session, 40);
+        assert_eq!(f.version("a"), Some(30), "own write: {own_write}");
+    }
+}
+
+#[test]
 fn an_object_that_a_list_shows_older_than_it_was_known_before_is_as_the_list_shows_it() {
     // The restored cluster has come further meanwhile than the one before.
     let f = Fixture::new();
