@@ -4,34 +4,19 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::support::{SOON, Test, holds, stays};
+use crate::support::manifest::{self, ready_after, version};
+use crate::support::{SOON, Test, at_rest, holds, stays};
 
 /// How long nothing must be logged while nothing changes.
 const IDLE: Duration = Duration::from_secs(15);
 
-fn release(versions: &str) -> String {
-    format!(
-        "
-apiVersion: iter8.tools/v1alpha1
-kind: Release
-metadata: {{ name: web }}
-spec:
-  environment: deployment-istio
-  drainSeconds: 1
-  application:
-    strategy: blue-green
-    versions:
-    - image: web:1
-    {versions}
-"
-    )
+/// Release `web`, of one version and these.
+fn release(more: &[Value]) -> String {
+    let versions: Vec<Value> = [version("web:1")].iter().chain(more).cloned().collect();
+    manifest::release("web", "deployment-istio", "blue-green", &versions).to_string()
 }
-
-const SECOND: &str = "- image: web:2
-      deploymentSpecification:
-        spec: { template: { metadata: { annotations: { kwok.iter8.tools/ready-after: 2s } } } }";
 
 /// The lines of a log in JSON, from a place on.
 fn lines(test: &Test, from: usize) -> Vec<Value> {
@@ -47,14 +32,10 @@ fn text<'a>(line: &'a Value, key: &str) -> &'a str {
 }
 
 /// Waits until no line has come for a while, and says how many there are.
-fn at_rest(test: &Test) -> usize {
-    let mut count = 0;
-    test.wait_until("nothing more is logged", SOON, || {
-        let before = std::mem::replace(&mut count, test.log().lines().count());
-        std::thread::sleep(Duration::from_secs(3));
-        holds(before == count, test.log())
-    });
-    count
+fn lines_at_rest(test: &Test) -> usize {
+    at_rest("nothing more is logged", Duration::from_secs(3), || {
+        test.log().lines().count()
+    })
 }
 
 /// `created Deployment web-0`, in no order; each once.
@@ -98,10 +79,10 @@ fn each_thing_that_changes_is_one_line_and_what_does_not_change_is_none() {
         holds(known == 7, test.log())
     });
     let begin = test.log().lines().count();
-    test.apply(&release(SECOND));
+    test.apply(&release(&[ready_after("web:2", "2s")]));
     test.shares_become("web", &[("web-0", 50), ("web-1", 50)]);
     test.wait_ready("release/web");
-    let end = at_rest(&test);
+    let end = lines_at_rest(&test);
 
     let life = lines(&test, begin);
     tells(&life, &test.namespace);
@@ -133,7 +114,7 @@ fn each_thing_that_changes_is_one_line_and_what_does_not_change_is_none() {
         holds(new.is_empty(), new)
     });
     test.restart();
-    at_rest(&test);
+    lines_at_rest(&test);
     let restart = lines(&test, end);
     let about: Vec<_> = restart.iter().filter(|line| !text(line, "name").is_empty()).collect();
     assert!(about.is_empty(), "{about:#?}");
@@ -144,10 +125,10 @@ fn drift_is_one_line_and_so_is_each_object_that_goes() {
     let test = Test::without_operator("log drift");
     test.run_with(["--log-level=info", "--log-format=json"]);
     test.start();
-    test.apply(&release(SECOND));
+    test.apply(&release(&[ready_after("web:2", "2s")]));
     test.shares_become("web", &[("web-0", 50), ("web-1", 50)]);
     test.wait_ready("release/web");
-    at_rest(&test);
+    lines_at_rest(&test);
     let begin = test.log().lines().count();
     test.kubectl([
         "patch",
@@ -159,9 +140,9 @@ fn drift_is_one_line_and_so_is_each_object_that_goes() {
         let new = lines(&test, begin);
         holds(new.iter().any(|line| line["reason"] == "DriftRepaired"), new)
     });
-    test.apply(&release(""));
+    test.apply(&release(&[]));
     test.gone("deployment", "web-1");
-    at_rest(&test);
+    lines_at_rest(&test);
     let end = lines(&test, begin);
     tells(&end, &test.namespace);
     let gone = set(&["Deployment web-1", "Service web-1", "ConfigMap web-1-weight-config"]);
@@ -174,14 +155,14 @@ fn a_refusal_is_told_once() {
     let test = Test::without_operator("log refusal");
     test.run_with(["--log-level=info", "--log-format=json"]);
     test.start();
-    let bad = "- image: web:2
-      deploymentSpecification: { spec: { template: { spec: { priority: [] } } } }";
-    test.apply(&release(bad));
+    let mut bad = version("web:2");
+    bad["deploymentSpecification"]["spec"]["template"]["spec"]["priority"] = json!([]);
+    test.apply(&release(&[bad]));
     test.wait_until("it is told", SOON, || {
         let reason = test.release("web").ready_reason();
         holds(reason == "InvalidSpecification", reason)
     });
-    at_rest(&test);
+    lines_at_rest(&test);
     let lines = lines(&test, 0);
     let refusals: Vec<_> = lines
         .iter()
@@ -210,7 +191,7 @@ fn the_level_follows_a_file_and_a_bad_one_is_told_once() {
         });
     };
     says("iter8 starts", 1);
-    test.apply(&release(""));
+    test.apply(&release(&[]));
     test.wait_ready("release/web");
     assert!(!test.log().contains("DEBUG"), "{}", test.log());
 
@@ -238,11 +219,13 @@ fn the_level_follows_a_file_and_a_bad_one_is_told_once() {
     says("the log level stays", 2);
     write("warn");
     test.signal("HUP");
-    test.wait_until("it is quiet", SOON, || {
+    test.wait_until("it is quiet while things change", SOON, || {
         let before = test.log();
-        test.kubectl(["label", "--overwrite", "release", "web", "color=green"]);
-        test.kubectl(["label", "--overwrite", "release", "web", "color=blue"]);
-        std::thread::sleep(Duration::from_millis(500));
+        test.apply(&release(&[ready_after("web:2", "2s")]));
+        test.wait_ready("release/web");
+        test.shares_become("web", &[("web-0", 50), ("web-1", 50)]);
+        test.apply(&release(&[]));
+        test.gone("deployment", "web-1");
         holds(test.log() == before, test.log())
     });
 }

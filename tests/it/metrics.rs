@@ -8,8 +8,9 @@ use iter8::cluster::Metrics;
 use iter8::cluster::metrics::Described;
 
 use crate::golden;
+use crate::support::manifest::{self, ready_after, version};
 use crate::support::pages::Pages;
-use crate::support::relay::Relay;
+use crate::support::relay::{Fault, Refusal, Relay, Which};
 use crate::support::{SOON, Test, cluster, equal, holds};
 
 const LISTEN: &str = "--listen=127.0.0.1:0";
@@ -45,23 +46,8 @@ fn the_page_tells_every_metric() {
 }
 
 fn release(name: &str) -> String {
-    format!(
-        "
-apiVersion: iter8.tools/v1alpha1
-kind: Release
-metadata: {{ name: {name} }}
-spec:
-  environment: deployment-istio
-  drainSeconds: 1
-  application:
-    strategy: blue-green
-    versions:
-    - image: web:1
-    - image: web:2
-      deploymentSpecification:
-        spec: {{ template: {{ metadata: {{ annotations: {{ kwok.iter8.tools/ready-after: 2s }} }} }} }}
-"
-    )
+    let versions = [version("web:1"), ready_after("web:2", "2s")];
+    manifest::release(name, "deployment-istio", "blue-green", &versions).to_string()
 }
 
 /// A test whose operator answers.
@@ -221,6 +207,36 @@ fn an_operator_is_ready_when_its_first_lists_have_been_answered() {
         holds(code == 200, body)
     });
     becomes(&test, &pages, r#"iter8_watch_synced{kind="Deployment"}"#, 1.0);
+}
+
+#[test]
+fn a_replica_that_may_not_see_what_it_needs_is_not_ready_to_replace_one_that_may() {
+    let mut test = Test::without_operator("unready");
+    let relay = Relay::start(test.kubeconfig());
+    test.connect_with(&relay.kubeconfig);
+    let forbidden = Refusal {
+        code: 403,
+        message: "configmaps is forbidden",
+        reason: "Forbidden",
+        retry_after: None,
+    };
+    relay.disturb(Which::reads("/configmaps?"), Fault::Refused(forbidden), None);
+    test.run_with([LISTEN]);
+    test.start();
+    let pages = Pages::of(&test);
+    test.wait_until("it says what it lacks, and knows all else", SOON, || {
+        let (code, body) = pages.get("/readyz");
+        let told = body.contains("ConfigMap: forbidden") && body.contains("Deployment: synced");
+        holds(code == 503 && told, body)
+    });
+}
+
+#[test]
+fn every_address_is_listened_at_as_one_with_ipv6_or_without() {
+    let test = Test::without_operator("addresses");
+    test.run_with(["--listen=[::]:0"]);
+    test.start();
+    assert_eq!(Pages::of(&test).on_loopback().get("/healthz").0, 200);
 }
 
 #[test]

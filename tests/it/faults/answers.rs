@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::Story;
 use crate::support::manifest::{release, version};
 use crate::support::relay::{Fault, Refusal, Relay, Which};
-use crate::support::{SOON, Test, holds};
+use crate::support::{SOON, Test, equal, holds};
 
 /// In seconds: long enough for everything else to go on meanwhile.
 const RETRY_AFTER: u32 = 6;
@@ -67,57 +67,42 @@ fn start(mut test: Test, relay: &Relay) -> Test {
     test
 }
 
-#[test]
-fn writes_that_fail_now_and_then_are_tried_again() {
-    let (story, relay) = Story::begin("500 writes");
-    // One of each: an object that fails again and again is tried less and less often.
-    for path in [
-        "/deployments/",
-        "/services/",
-        "/configmaps/",
-        "/routepolicies/",
-        "/virtualservices/",
-        "/status",
-    ] {
-        relay.disturb(Which::writes(path), Fault::Refused(Refusal::FAILURE), Some(1));
+/// What is written, by parts of its paths.
+const WRITTEN: [&str; 6] = [
+    "/deployments/",
+    "/services/",
+    "/configmaps/",
+    "/routepolicies/",
+    "/virtualservices/",
+    "/status",
+];
+
+/// The fault befalls writes of every kind so often, of which so many are made at least, and all arrives.
+#[track_caller]
+fn befalls_writes(name: &str, fault: &Fault, times: usize, least: usize) {
+    let (story, relay) = Story::begin(name);
+    for path in WRITTEN {
+        relay.disturb(Which::writes(path), fault.clone(), Some(times));
     }
     story.edit();
     story.arrives();
-    assert!(relay.disturbed().len() >= 5, "{:?}", relay.disturbed());
+    assert!(relay.disturbed().len() >= least, "{:?}", relay.disturbed());
+}
+
+#[test]
+fn writes_that_fail_now_and_then_are_tried_again() {
+    // One of each: an object that fails again and again is tried less and less often.
+    befalls_writes("500 writes", &Fault::Refused(Refusal::FAILURE), 1, 5);
 }
 
 #[test]
 fn writes_that_are_said_to_have_failed_and_were_stored_lose_nothing() {
-    let (story, relay) = Story::begin("500 stored");
-    for path in [
-        "/deployments/",
-        "/services/",
-        "/routepolicies/",
-        "/virtualservices/",
-        "/status",
-    ] {
-        relay.disturb(Which::writes(path), Fault::Denied(Refusal::FAILURE), Some(2));
-    }
-    story.edit();
-    story.arrives();
-    assert!(relay.disturbed().len() >= 6, "{:?}", relay.disturbed());
+    befalls_writes("500 stored", &Fault::Denied(Refusal::FAILURE), 2, 6);
 }
 
 #[test]
 fn writes_whose_answers_are_lost_lose_nothing() {
-    let (story, relay) = Story::begin("lost answers");
-    for path in [
-        "/deployments/",
-        "/services/",
-        "/routepolicies/",
-        "/virtualservices/",
-        "/status",
-    ] {
-        relay.disturb(Which::writes(path), Fault::Lost, Some(2));
-    }
-    story.edit();
-    story.arrives();
-    assert!(relay.disturbed().len() >= 8, "{:?}", relay.disturbed());
+    befalls_writes("lost answers", &Fault::Lost, 2, 8);
 }
 
 #[test]
@@ -187,5 +172,20 @@ fn a_status_that_cannot_be_written_is_tried_less_and_less_often() {
     let took = asked[before + 6].at - asked[before].at;
     assert!(took > Duration::from_millis(500), "seven times within {took:?}");
     relay.heal();
+    story.arrives();
+}
+
+#[test]
+fn a_kind_whose_lists_are_refused_again_and_again_is_no_longer_taken_for_known() {
+    let (story, relay) = Story::begin("refused kind");
+    let test = &story.test;
+    relay.disturb(Which::reads("/deployments?"), Fault::Forgotten, Some(1));
+    relay.disturb(Which::reads("/deployments?"), Fault::Refused(Refusal::FAILURE), None);
+    test.kubectl(["label", "deployment/web-0", "woken=1"]); // the watch's next event
+    test.wait_until("the Release says that it cannot see", SOON, || {
+        equal(test.release("web").ready_reason(), "NotListed")
+    });
+    relay.heal();
+    story.edit();
     story.arrives();
 }

@@ -9,14 +9,14 @@ mod watches;
 
 use serde_json::{Value, json};
 
-use crate::support::manifest::{release, version, with_pods};
+use crate::support::manifest::{ready_after, release, version};
 use crate::support::relay::Relay;
 use crate::support::safety::SafetyWatch;
 use crate::support::{SOON, Test, equal};
 
 /// A version that takes a moment to be ready.
 fn slow(image: &str) -> Value {
-    with_pods(version(image), &json!({ "kwok.iter8.tools/ready-after": "300ms" }))
+    ready_after(image, "300ms")
 }
 
 fn web(versions: &[Value]) -> Value {

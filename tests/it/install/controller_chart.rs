@@ -19,6 +19,8 @@ const COMBINATIONS: &[&str] = &[
     "{clusterScoped: true, crds: {install: false}, userRoles: {create: false}}",
     "{resourceTypes: {isvc: {Group: serving.kserve.io, Version: v1beta1, Resource: inferenceservices, conditions: [Ready]}, \
      pods: {Resource: pods}}}",
+    // As the original chart had it.
+    "{resourceTypes: {deploy: {Group: apps, Version: v1, Resource: deployments, conditions: [Available]}}}",
     "{clusterScoped: true, resourceTypes: {isvc: {Group: serving.kserve.io, Resource: inferenceservices}}}",
     "{serviceAccount: {create: false, name: default}}",
     "{serviceAccount: {name: operator, annotations: {a: b}}, imagePullPolicy: Always, imagePullSecrets: [{name: key}]}",

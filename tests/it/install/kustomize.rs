@@ -122,8 +122,24 @@ fn serves(test: &Test) {
     }
 }
 
+/// The commands of the page for who has no Helm.
+fn removal() -> Vec<String> {
+    let page = std::fs::read_to_string(format!("{TOP}/docs/operate.md")).unwrap();
+    let (_, rest) = page.split_once("Without Helm, delete all but the CRDs.").unwrap();
+    let commands = rest.split("```shell\n").nth(1).unwrap().split("```").next().unwrap();
+    let commands: Vec<String> = commands
+        .lines()
+        .map(|line| line.replace("config/", &format!("{TOP}/config/")))
+        .collect();
+    assert!(
+        commands.iter().all(|command| command.starts_with("kubectl ")),
+        "{commands:?}"
+    );
+    commands
+}
+
 #[test]
-fn one_file_installs_the_operator_and_can_be_applied_again() {
+fn one_file_installs_the_operator_and_its_removal_leaves_every_application() {
     let Some(cluster) = bare_cluster("file") else {
         return;
     };
@@ -133,8 +149,21 @@ fn one_file_installs_the_operator_and_can_be_applied_again() {
         test.kubectl(["apply", "--server-side", "--namespace=", "--filename", &file]);
     }
     test.cluster.login(SERVICE_ACCOUNT.0, SERVICE_ACCOUNT.1);
-    let _operator = test.cluster.operator(None);
+    let mut operator = test.cluster.operator(None);
     serves(&test);
+    operator.stop();
+    for command in removal() {
+        test.kubectl(command.split(' ').skip(1).chain(["--namespace=iter8-system"]));
+    }
+    for kind in ["deployment", "serviceaccount", "configmap"] {
+        let left = test.kubectl(["get", kind, "--namespace=iter8-system", "--output=name"]);
+        assert!(!left.contains("/iter8"), "{left}");
+    }
+    for name in ["shop-istio", "shop-gtw"] {
+        test.there("release", name);
+        test.there("deployment", &format!("{name}-1"));
+    }
+    assert_eq!(test.route_shares("shop-istio").len(), 2);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use replicas::{Replicas, SHARES};
 
-use crate::support::{SOON, equal, holds, stays};
+use crate::support::{SOON, at_rest, equal, holds, stays};
 
 /// How long an idle pair is watched.
 const IDLE: Duration = Duration::from_secs(20);
@@ -52,7 +52,8 @@ fn an_idle_pair_asks_for_nothing_but_renewals() {
     };
     pair.release();
     pair.test.wait_ready("release/web");
-    let quiet = |mark| -> Vec<String> {
+    let begin = pair.test.audit_mark();
+    let others_since = |mark| -> Vec<String> {
         let requests = pair.all.iter().flat_map(|replica| replica.requests_since(mark));
         let other = requests.filter(|request| (&*request.verb, &*request.resource) != ("update", "leases"));
         other
@@ -60,14 +61,12 @@ fn an_idle_pair_asks_for_nothing_but_renewals() {
             .collect()
     };
     // Events are the last to be sent.
-    pair.test.wait_until("nothing is on its way", SOON, || {
-        let mark = pair.test.audit_mark();
-        std::thread::sleep(Duration::from_secs(3));
-        holds(quiet(mark).is_empty(), quiet(mark))
+    at_rest("nothing more is on its way", Duration::from_secs(3), || {
+        others_since(begin)
     });
     let mark = pair.test.audit_mark();
     stays("nothing but renewals is asked for", IDLE, || {
-        holds(quiet(mark).is_empty(), quiet(mark))
+        holds(others_since(mark).is_empty(), others_since(mark))
     });
     let renewals = pair.all[0].requests_since(mark).len() as u64;
     let most = IDLE.as_secs() / replicas::RETRY.as_secs() + 2;

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::support::audit::{Mark, Request};
 use crate::support::cluster::SERVICE_ACCOUNT;
+use crate::support::manifest::{release, version};
 use crate::support::operator::{Operator, tail};
 use crate::support::pages::Pages;
 use crate::support::{SOON, Test, holds, skip_unless_local};
@@ -22,20 +23,6 @@ pub const RETRY: Duration = Duration::from_secs(1);
 
 /// What the route of the Release says at first.
 pub const SHARES: &[(&str, i64)] = &[("web-0", 50), ("web-1", 50)];
-
-const RELEASE: &str = "
-apiVersion: iter8.tools/v1alpha1
-kind: Release
-metadata: { name: web }
-spec:
-  environment: deployment-istio
-  drainSeconds: 1
-  application:
-    strategy: blue-green
-    versions:
-    - image: web:1
-    - image: web:2
-";
 
 /// One replica.
 pub struct Replica {
@@ -138,7 +125,9 @@ impl Replicas {
     /// Makes a Release.
     #[track_caller]
     pub fn release(&self) {
-        self.test.apply(RELEASE);
+        let versions = [version("web:1"), version("web:2")];
+        let release = release("web", "deployment-istio", "blue-green", &versions);
+        self.test.apply(&release.to_string());
     }
 
     /// Changes the weights until it is dropped.

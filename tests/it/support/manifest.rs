@@ -43,6 +43,11 @@ pub fn with_pods(mut version: Value, annotations: &Value) -> Value {
     version
 }
 
+/// A version whose pods take so long to become ready, as `300ms`.
+pub fn ready_after(image: &str, time: &str) -> Value {
+    with_pods(version(image), &json!({ "kwok.iter8.tools/ready-after": time }))
+}
+
 /// A version whose pods never become ready.
 pub fn never_ready(image: &str) -> Value {
     with_pods(version(image), &json!({ "kwok.iter8.tools/never-ready": "true" }))

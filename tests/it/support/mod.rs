@@ -30,4 +30,4 @@ mod wait;
 
 pub use cluster::skip_unless_local;
 pub use test::Test;
-pub use wait::{SOON, equal, holds, stays, wait_until};
+pub use wait::{SOON, at_rest, equal, holds, stays, wait_until};

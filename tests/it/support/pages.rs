@@ -30,6 +30,13 @@ impl Pages {
         Some(Self { address })
     }
 
+    /// The same port by IPv4: of one that listens at every address.
+    pub fn on_loopback(&self) -> Self {
+        let (_, port) = self.address.rsplit_once(':').unwrap();
+        let address = format!("127.0.0.1:{port}");
+        Self { address }
+    }
+
     /// Status code and text of a page.
     #[track_caller]
     pub fn get(&self, path: &str) -> (u16, String) {

@@ -26,6 +26,24 @@ pub fn wait_until<T>(what: &str, within: Duration, mut look: impl FnMut() -> Res
     }
 }
 
+/// Waits until `look` has shown the same for so long, and answers with that.
+#[track_caller]
+pub fn at_rest<T: PartialEq + Debug>(what: &str, during: Duration, mut look: impl FnMut() -> T) -> T {
+    let (mut seen, mut since) = (look(), Instant::now());
+    wait_until(what, SOON, || {
+        let now = look();
+        if now != seen {
+            (seen, since) = (now, Instant::now());
+        }
+        if since.elapsed() < during {
+            Err(format!("{seen:?}"))
+        } else {
+            Ok(())
+        }
+    });
+    seen
+}
+
 /// Looks for the whole of this time, once a second, and fails as soon as `look` does not answer `Ok`.
 #[track_caller]
 pub fn stays(what: &str, during: Duration, mut look: impl FnMut() -> Result<(), String>) {
