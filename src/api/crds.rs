@@ -8,7 +8,7 @@ use kube::CustomResourceExt;
 use serde_json::{Value, json};
 
 use super::rules::{self, Rule, text};
-use super::{Release, RoutePolicy};
+use super::{Experiment, Metric, Release, RoutePolicy};
 
 /// A column of `kubectl get`: name, path, type, and whether only `-o wide` shows it.
 type Column = (&'static str, &'static str, &'static str, bool);
@@ -49,6 +49,21 @@ const ROUTE_POLICY_COLUMNS: &[Column] = &[
     MESSAGE,
 ];
 
+// As Iter8's v2alpha1 had them.
+const EXPERIMENT_COLUMNS: &[Column] = &[
+    ("type", ".spec.strategy.testingPattern", "string", false),
+    ("target", ".spec.target", "string", false),
+    ("stage", ".status.stage", "string", false),
+    ("completed iterations", ".status.completedIterations", "string", false),
+    ("message", ".status.message", "string", false),
+    ("verdict", ".status.verdict", "string", true),
+    ("age", ".metadata.creationTimestamp", "date", true),
+];
+const METRIC_COLUMNS: &[Column] = &[
+    ("type", ".spec.type", "string", false),
+    ("description", ".spec.description", "string", false),
+];
+
 /// All CRDs of this group, in the order of their installation.
 pub fn all() -> Vec<CustomResourceDefinition> {
     vec![
@@ -59,6 +74,13 @@ pub fn all() -> Vec<CustomResourceDefinition> {
             text::ROUTE_POLICY,
             &rules::route_policy::rules(),
         ),
+        finish(
+            Experiment::crd(),
+            EXPERIMENT_COLUMNS,
+            text::EXPERIMENT,
+            &rules::experiment::rules(),
+        ),
+        finish(Metric::crd(), METRIC_COLUMNS, text::METRIC, &rules::metric::rules()),
     ]
 }
 
@@ -98,12 +120,12 @@ fn finish(
         simplify(root);
         for text in texts {
             for at in text.at {
-                attach(root, at, validation(text.cel(), text.message, None));
+                attach(root, at, (&Rule::new(text.at, text.message, text.cel())).into());
             }
         }
         for rule in rules {
             for at in rule.at {
-                attach(root, at, validation(rule.cel.clone(), rule.message, rule.field_path));
+                attach(root, at, rule.into());
             }
         }
         if let Some(status) = find(root, "status") {
@@ -123,7 +145,7 @@ fn column(&(name, path, type_, wide): &Column) -> CustomResourceColumnDefinition
     }
 }
 
-/// What a Release or a `RoutePolicy` says until the operator has seen it.
+/// What an object says until the operator has seen it.
 fn default_status() -> Value {
     json!({
         "observedGeneration": 0,
@@ -135,14 +157,19 @@ fn default_status() -> Value {
     })
 }
 
-fn validation(rule: String, message: &str, field_path: Option<&str>) -> ValidationRule {
-    ValidationRule {
-        // Without it, a rule that looks at the old object would not run on creation.
-        optional_old_self: rule.contains("oldSelf").then_some(true),
-        rule,
-        message: Some(message.to_owned()),
-        field_path: field_path.map(str::to_owned),
-        ..ValidationRule::default()
+impl From<&Rule> for ValidationRule {
+    fn from(rule: &Rule) -> Self {
+        Self {
+            // Without it, a rule that looks at the old object would not run on creation.
+            optional_old_self: rule.cel.contains("oldSelf").then_some(true),
+            rule: rule.cel.clone(),
+            message: Some(rule.message.to_owned()),
+            message_expression: rule
+                .names
+                .map(|names| format!("{names} + ' {}'", rule.message.replace('\'', "\\'"))),
+            field_path: rule.field_path.map(str::to_owned),
+            ..Self::default()
+        }
     }
 }
 
@@ -157,12 +184,12 @@ fn attach(root: &mut JSONSchemaProps, at: &str, rule: ValidationRule) {
 fn find<'a>(root: &'a mut JSONSchemaProps, path: &str) -> Option<&'a mut JSONSchemaProps> {
     let mut at = root;
     for step in path.split('.').filter(|step| !step.is_empty()) {
-        let name = step.trim_end_matches("[]").trim_end_matches("{}");
+        let (name, mut below) = step.split_at(step.find(['[', '{']).unwrap_or(step.len()));
         at = at.properties.as_mut()?.get_mut(name)?;
-        if step.ends_with("[]") {
-            at = items(at)?;
-        } else if step.ends_with("{}") {
-            at = values(at)?;
+        while !below.is_empty() {
+            let (next, rest) = below.split_at_checked(2)?;
+            at = if next == "[]" { items(at)? } else { values(at)? };
+            below = rest;
         }
     }
     Some(at)

@@ -4,12 +4,16 @@
 //! (`kubectl explain release.spec`).
 
 pub mod crds;
+pub mod experiment;
+pub mod metric;
 pub mod release;
 pub mod route_match;
 pub mod route_policy;
 pub mod rules;
 pub mod status;
 
+pub use experiment::{Experiment, ExperimentSpec, ExperimentStatus};
+pub use metric::{Metric, MetricSpec};
 pub use release::{Release, ReleaseSpec, ReleaseStatus};
 pub use route_policy::{RoutePolicy, RoutePolicySpec, RoutePolicyStatus};
 
@@ -18,6 +22,9 @@ pub const GROUP: &str = "iter8.tools";
 
 /// The version that `Release` and `RoutePolicy` are served in.
 pub const VERSION: &str = "v1alpha1";
+
+/// The version that `Experiment` and `Metric` are served in.
+pub const EXPERIMENT_VERSION: &str = "v2alpha1";
 
 /// Label keys that the operator sets or reads.
 pub mod labels {
@@ -47,4 +54,6 @@ pub mod managers {
     pub const RELEASE_SCALE: &str = "iter8-release-scale";
     /// Routes and the status of `RoutePolicies`.
     pub const ROUTE_POLICY: &str = "iter8-route-policy";
+    /// The weights that experiments move, and the status of `Experiments`.
+    pub const EXPERIMENT: &str = "iter8-experiment";
 }

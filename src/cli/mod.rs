@@ -1,12 +1,18 @@
 //! The command line: one file per subcommand, no logic that a controller also needs.
 
 pub mod crdgen;
+pub mod describe;
 pub mod render;
 pub mod run;
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::path::Path;
 
+use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
+use serde_json::Value;
+
+use crate::model::yaml;
 
 /// Releases new versions of an application safely: a Kubernetes operator for blue-green, canary and mirrored releases.
 #[derive(Debug, Parser)]
@@ -19,9 +25,18 @@ pub struct Cli {
 // What each does stands at its `Args`: a sentence here would take the place of all that is said there.
 #[derive(Debug, Subcommand)]
 enum Command {
-    Run(run::Args),
+    Run(Box<run::Args>),
     Crdgen(crdgen::Args),
+    Describe(describe::Args),
     Render(render::Args),
+    /// Read a JSON answer from stdin, and print the sample that a program in the language of jq makes of it.
+    ///
+    /// For the operator itself: a program of users runs in a process of its own.
+    #[command(hide = true)]
+    Jq {
+        /// The program.
+        program: String,
+    },
     /// Print the version.
     Version,
 }
@@ -34,7 +49,9 @@ impl Cli {
         match self.command {
             Command::Run(args) => run::execute(&args),
             Command::Crdgen(args) => crdgen::execute(&args),
+            Command::Describe(args) => describe::execute(&args),
             Command::Render(args) => render::execute(&args),
+            Command::Jq { program } => Ok(crate::provider::jq::serve(&program)?),
             Command::Version => print(&format!("iter8 {}\n", env!("CARGO_PKG_VERSION"))),
         }
     }
@@ -49,4 +66,21 @@ fn print(text: &str) -> anyhow::Result<()> {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }
+}
+
+/// The YAML or JSON documents of a file; of stdin, if it is called `-`.
+///
+/// Errors: it cannot be read, is no YAML, or there is nothing in it.
+fn documents(file: &Path) -> anyhow::Result<Vec<Value>> {
+    let mut text = String::new();
+    if file.as_os_str() == "-" {
+        std::io::stdin().read_to_string(&mut text).context("stdin")?;
+    } else {
+        text = std::fs::read_to_string(file).with_context(|| format!("{}", file.display()))?;
+    }
+    let documents = yaml::read_all(&text).with_context(|| format!("{}", file.display()))?;
+    if documents.is_empty() {
+        bail!("{}: no object in it", file.display());
+    }
+    Ok(documents)
 }

@@ -1,9 +1,8 @@
 //! `iter8 render`: what would be made, without a cluster.
 
-use std::io::Read;
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use chrono::DateTime;
 use serde_json::Value;
 
@@ -47,11 +46,7 @@ pub enum Format {
 ///
 /// Errors: the file cannot be read, or something in it is not valid.
 pub fn execute(args: &Args) -> anyhow::Result<()> {
-    let text = read(&args.filename)?;
-    let documents = yaml::read_all(&text).with_context(|| format!("{}", args.filename.display()))?;
-    if documents.is_empty() {
-        bail!("{}: no object in it", args.filename.display());
-    }
+    let documents = super::documents(&args.filename)?;
     let mut objects = Vec::new();
     let mut mistakes = Vec::new();
     for document in &documents {
@@ -70,16 +65,6 @@ pub fn execute(args: &Args) -> anyhow::Result<()> {
             super::print(&(serde_json::to_string_pretty(&list)? + "\n"))
         }
     }
-}
-
-fn read(path: &PathBuf) -> anyhow::Result<String> {
-    let mut text = String::new();
-    if path.as_os_str() == "-" {
-        std::io::stdin().read_to_string(&mut text).context("stdin")?;
-    } else {
-        text = std::fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
-    }
-    Ok(text)
 }
 
 /// The objects for one document; `Err`: what is wrong with it, a sentence each.

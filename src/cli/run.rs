@@ -13,8 +13,11 @@ use tokio::task::JoinHandle;
 use crate::cluster::client::{self, Clients, Guard};
 use crate::cluster::lease::{Leases, Term};
 use crate::cluster::{Metrics, apply::Fence};
+use crate::controller::experiment::WeightTarget;
+use crate::controller::measuring::Laboratory;
 use crate::controller::operator::{Operator, Setup};
 use crate::controller::probe::Probe;
+use crate::provider::{self, Provider};
 use crate::server::election::{Election, Ended, Standing, Timing};
 use crate::server::http::{self, Pages};
 use crate::server::shutdown::Shutdown;
@@ -48,6 +51,49 @@ pub struct Args {
 
     #[command(flatten)]
     lease: LeaseArgs,
+
+    #[command(flatten)]
+    experiments: ExperimentArgs,
+}
+
+/// What experiments may do.
+#[derive(Debug, clap::Args)]
+struct ExperimentArgs {
+    /// The Prometheus that Metrics ask, unless they say another, as in `http://prometheus.monitoring:9090`.
+    #[arg(
+        long,
+        env = "ITER8_PROMETHEUS",
+        value_name = "URL",
+        default_value = "",
+        hide_default_value = true
+    )]
+    prometheus: String,
+
+    /// Other hosts that Metrics may name, as in api.example.com or prometheus.other:9090; anything else is refused.
+    #[arg(
+        long,
+        env = "ITER8_ALLOWED_HOSTS",
+        value_name = "HOSTS",
+        value_delimiter = ',',
+        default_value = "",
+        hide_default_value = true
+    )]
+    allowed_hosts: Vec<String>,
+
+    /// The kinds of objects whose weights experiments may move, each PLURAL[.GROUP]:KIND. The operator needs the right
+    /// to get and patch them.
+    #[arg(
+        long,
+        env = "ITER8_WEIGHT_TARGETS",
+        value_name = "KINDS",
+        value_delimiter = ',',
+        default_value = "configmaps:ConfigMap,services.serving.knative.dev:Service,virtualservices.networking.istio.io:VirtualService,httproutes.gateway.networking.k8s.io:HTTPRoute"
+    )]
+    weight_targets: Vec<WeightTarget>,
+
+    /// The namespace whose Metrics experiments of all namespaces may name.
+    #[arg(long, env = "POD_NAMESPACE", value_name = "NAME")]
+    metrics_namespace: Option<String>,
 }
 
 /// Which of several replicas writes.
@@ -133,6 +179,8 @@ async fn run(args: &Args, level: telemetry::Level) -> anyhow::Result<()> {
         instance: pod_name(),
         fence,
         metrics,
+        laboratory: args.experiments.laboratory()?,
+        weight_targets: args.experiments.weight_targets.clone(),
     });
     if let Some(listener) = listener {
         tracing::info!(address = %listener.local_addr()?, "metrics and health are served");
@@ -165,6 +213,21 @@ async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 fn pod_name() -> Option<String> {
     std::env::var("POD_NAME").ok()
+}
+
+impl ExperimentArgs {
+    fn laboratory(&self) -> anyhow::Result<Laboratory> {
+        let given = |text: &String| !text.trim().is_empty();
+        let hosts = self.allowed_hosts.iter().filter(|host| given(host));
+        let provider = Provider::new(provider::Settings {
+            prometheus: Some(self.prometheus.trim().to_owned()).filter(given),
+            allowed_hosts: hosts.map(|host| host.trim().to_owned()).collect(),
+        })?;
+        Ok(Laboratory {
+            provider,
+            namespace: self.metrics_namespace.clone(),
+        })
+    }
 }
 
 impl LeaseArgs {

@@ -103,7 +103,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Applies a status as `manager`, with force. Never creates an object.
+    /// Applies a status, with force. Never creates an object.
     pub async fn apply_status(
         &self,
         kind: Kind,
@@ -111,12 +111,11 @@ impl Writer {
         name: &str,
         uid: Uid,
         status: &Value,
-        manager: &str,
     ) -> Result<Applied, Error> {
         let place = Place { kind, namespace, name };
         let body = with(place.bare(uid), "status", status.clone());
         let before = self.version(place);
-        let answer = self.patch(place, &body, manager, Some("status")).await?;
+        let answer = self.patch(place, &body, kind.reporter(), Some("status")).await?;
         self.take_in(place, &answer, None, before)
     }
 

@@ -193,7 +193,7 @@ impl Metrics {
     }
 
     fn zero(&self) {
-        for controller in [Kind::Release, Kind::RoutePolicy].map(controller) {
+        for controller in [Kind::Release, Kind::RoutePolicy, Kind::Experiment].map(controller) {
             for ended in Ended::ALL {
                 self.reconciles.with_label_values(&[controller, ended.label()]);
             }
@@ -204,7 +204,7 @@ impl Metrics {
         }
     }
 
-    /// Counts a reconcile of a Release or `RoutePolicy`.
+    /// Counts a reconcile of a Release, `RoutePolicy` or Experiment.
     pub fn reconciled(&self, kind: Kind, ended: Ended, took: Duration) {
         let controller = controller(kind);
         self.reconciles.with_label_values(&[controller, ended.label()]).inc();
@@ -303,6 +303,7 @@ impl Add<'_> {
 const fn controller(kind: Kind) -> &'static str {
     match kind {
         Kind::RoutePolicy => "routepolicy",
+        Kind::Experiment => "experiment",
         _ => "release",
     }
 }

@@ -19,6 +19,10 @@ const READ: &[&str] = &["list", "watch"];
 const READ_AND_WRITE: &[&str] = &["list", "watch", "create", "patch", "delete"];
 /// Status is applied too, to objects that exist.
 const REPORT: &[&str] = &["patch"];
+/// An Experiment looks at its target by itself.
+const LOOK_AND_READ: &[&str] = &["get", "list", "watch"];
+/// A weight is read, and written where it stands.
+const MOVE: &[&str] = &["get", "patch"];
 
 impl Permission {
     /// Whether its objects are in no namespace, so that a `Role` cannot give it.
@@ -38,7 +42,13 @@ pub const PERMISSIONS: &[Permission] = &[
     },
     Permission {
         group: "iter8.tools",
-        resources: &["releases/status", "routepolicies/status"],
+        resources: &["experiments", "metrics"],
+        verbs: READ,
+        why: "what users want tried out, and how numbers are asked for",
+    },
+    Permission {
+        group: "iter8.tools",
+        resources: &["releases/status", "routepolicies/status", "experiments/status"],
         verbs: REPORT,
         why: "what became of it",
     },
@@ -81,8 +91,8 @@ pub const PERMISSIONS: &[Permission] = &[
     Permission {
         group: "serving.knative.dev",
         resources: &["services"],
-        verbs: READ,
-        why: "readiness of versions that a RoutePolicy says are made of these",
+        verbs: LOOK_AND_READ,
+        why: "readiness of versions that a RoutePolicy says are made of these, and of targets of Experiments",
     },
     Permission {
         group: "apiextensions.k8s.io",
@@ -94,7 +104,35 @@ pub const PERMISSIONS: &[Permission] = &[
         group: "events.k8s.io",
         resources: &["events"],
         verbs: &["create", "patch"],
-        why: "Events on Releases and RoutePolicies",
+        why: "Events on Releases, RoutePolicies and Experiments",
+    },
+];
+
+/// In what Experiments may move weights (`weightObjRef`), by default: the chart's `experiments.weightTargets` says it.
+pub const WEIGHT_TARGETS: &[Permission] = &[
+    Permission {
+        group: "",
+        resources: &["configmaps"],
+        verbs: MOVE,
+        why: "weights that Experiments move: in ConfigMaps",
+    },
+    Permission {
+        group: "serving.knative.dev",
+        resources: &["services"],
+        verbs: MOVE,
+        why: "weights that Experiments move: of revisions of Knative Services",
+    },
+    Permission {
+        group: "networking.istio.io",
+        resources: &["virtualservices"],
+        verbs: MOVE,
+        why: "weights that Experiments move: in VirtualServices of users",
+    },
+    Permission {
+        group: "gateway.networking.k8s.io",
+        resources: &["httproutes"],
+        verbs: MOVE,
+        why: "weights that Experiments move: in HTTPRoutes of users",
     },
 ];
 
@@ -121,6 +159,15 @@ mod tests {
                 .find(|rule| rule.group == group && rule.resources.contains(&plural.as_str()));
             let verbs = rule.map(|rule| rule.verbs).unwrap_or_default();
             assert!(READ.iter().all(|verb| verbs.contains(verb)), "{kind}: {verbs:?}");
+        }
+    }
+
+    #[test]
+    fn weights_are_nowhere_but_in_one_kind_a_rule() {
+        for rule in WEIGHT_TARGETS {
+            assert_eq!(rule.resources.len(), 1, "{rule:?}");
+            assert_eq!(rule.verbs, MOVE, "{rule:?}");
+            assert!(!rule.is_outside_of_namespaces(), "{rule:?}");
         }
     }
 }

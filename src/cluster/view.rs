@@ -133,6 +133,8 @@ fn body(kind: &KindRef, object: &Value) -> serde_json::Result<Body> {
     Ok(match known {
         Kind::Release => Body::Release(raw(object)?),
         Kind::RoutePolicy => Body::RoutePolicy(raw(object)?),
+        Kind::Experiment => Body::Experiment(raw(object)?),
+        Kind::Metric => Body::Metric(raw(object)?),
         Kind::Deployment => Body::Deployment(Box::new(workload::deployment(object)?)),
         Kind::Service => Body::Service(service(object)?),
         Kind::ConfigMap => Body::ConfigMap(weight_config(object)),
@@ -166,6 +168,8 @@ fn unread(kind: &KindRef, text: &str) -> Option<Body> {
     match kind {
         KindRef::Known(Kind::Release) => Some(Body::Release(raw)),
         KindRef::Known(Kind::RoutePolicy) => Some(Body::RoutePolicy(raw)),
+        KindRef::Known(Kind::Experiment) => Some(Body::Experiment(raw)),
+        KindRef::Known(Kind::Metric) => Some(Body::Metric(raw)),
         _ => None,
     }
 }

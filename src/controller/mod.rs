@@ -6,7 +6,9 @@
 
 pub mod backoff;
 pub mod driver;
+pub mod experiment;
 pub mod index;
+pub mod measuring;
 pub mod operator;
 pub mod owner;
 pub mod probe;
@@ -14,6 +16,7 @@ pub mod queue;
 pub mod rejections;
 pub mod release;
 pub mod route_policy;
+pub mod targets;
 pub mod wakeups;
 pub mod writes;
 
@@ -30,7 +33,7 @@ use crate::plan::Failure;
 /// Namespace and name of an object to reconcile.
 pub type Key = (Arc<str>, Arc<str>);
 
-/// An object to reconcile: a Release or a RoutePolicy.
+/// An object to reconcile: a Release, a RoutePolicy or an Experiment.
 pub type Task = (Kind, Key);
 
 /// What every reconciler works with.
@@ -53,6 +56,8 @@ pub struct Context {
     pub naming: Mutex<()>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What experiments are carried out with.
+    pub experiments: experiment::Experiments,
     /// Whether this replica leads: one that does not only keeps what it knows up to date.
     pub fence: Fence,
     /// The time now.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use chrono::Utc;
 use tokio::task::JoinHandle;
 
+use super::experiment::{self, Experiments, WeightTarget};
+use super::measuring::Laboratory;
 use super::probe::Probe;
 use super::queue::Queue;
 use super::rejections::Rejections;
@@ -13,7 +15,7 @@ use super::wakeups::Wakeups;
 use super::{Context, driver, release, route_policy};
 use crate::cluster::client::Clients;
 use crate::cluster::store::{OnChange, OnKindChanged};
-use crate::cluster::{Calm, Events, KindState, Metrics, Store, Watches, Writer, apply::Fence};
+use crate::cluster::{Calm, Events, Fields, KindState, Metrics, Store, Watches, Writer, apply::Fence};
 use crate::model::kind::{Kind, KindRef};
 use crate::model::reason;
 
@@ -33,6 +35,10 @@ pub struct Setup {
     pub fence: Fence,
     /// Where it counts.
     pub metrics: Arc<Metrics>,
+    /// Measures.
+    pub laboratory: Laboratory,
+    /// The kinds of objects whose weights experiments may move.
+    pub weight_targets: Vec<WeightTarget>,
 }
 
 /// How long the next one waits for what only tells of what was done.
@@ -42,6 +48,7 @@ const LAST_EVENTS: Duration = Duration::from_secs(1);
 pub struct Operator {
     wakeups: Arc<Wakeups>,
     workers: JoinHandle<()>,
+    experiments: JoinHandle<()>,
     events: JoinHandle<()>,
     context: Arc<Context>,
 }
@@ -55,11 +62,17 @@ impl Operator {
             instance,
             fence,
             metrics,
+            laboratory,
+            weight_targets,
         } = setup;
         let calm = Calm::default();
-        let wakeups = Arc::new(Wakeups::new(Queue::new(driver::WORKERS, calm.clone())));
+        let wakeups = Arc::new(Wakeups::new(
+            Queue::new(driver::WORKERS, calm.clone()),
+            Queue::new(driver::WORKERS, calm.clone()),
+        ));
         let store = store(&wakeups);
         let writer = Writer::new(clients.writes.clone(), Arc::clone(&store), Arc::clone(&fence));
+        let fields = Fields::new(clients.writes.clone(), Arc::clone(&fence));
         let watches = Arc::new(Watches::new(clients.watches, Arc::clone(&store), namespace));
         let (events, sender) = Events::new(clients.writes, instance, calm.clone(), Arc::clone(&fence));
         for kind in Kind::ALL {
@@ -75,23 +88,30 @@ impl Operator {
             rejections: Rejections::default(),
             naming: Mutex::new(()),
             metrics: Arc::clone(&metrics),
+            experiments: Experiments::new(fields, laboratory, weight_targets),
             fence,
             clock: Utc::now,
         });
         let shared = Arc::clone(&context);
-        let workers = driver::run(wakeups.queue.clone(), metrics, move |(kind, key), priority| {
-            let context = Arc::clone(&shared);
-            async move {
-                match kind {
-                    Kind::RoutePolicy => route_policy::reconcile(context, key, priority).await,
-                    _ => release::reconcile(context, key, priority).await,
+        let workers = driver::run(
+            wakeups.queue.clone(),
+            Arc::clone(&metrics),
+            move |(kind, key), priority| {
+                let context = Arc::clone(&shared);
+                async move {
+                    match kind {
+                        Kind::RoutePolicy => route_policy::reconcile(context, key, priority).await,
+                        _ => release::reconcile(context, key, priority).await,
+                    }
                 }
-            }
-        });
+            },
+        );
         let workers = tokio::spawn(workers);
+        let experiments = tokio::spawn(experiments(&context));
         Self {
             wakeups,
             workers,
+            experiments,
             events: sender,
             context,
         }
@@ -102,6 +122,7 @@ impl Operator {
         let context = Arc::downgrade(&self.context);
         move || {
             if let Some(context) = context.upgrade() {
+                context.experiments.targets.reset();
                 context.wakeups.wake_all(&context.store);
             }
         }
@@ -116,8 +137,9 @@ impl Operator {
     /// Whether all that was begun has ended: else another replica is not to be let in before this process has ended.
     pub async fn stop(self) -> bool {
         self.wakeups.queue.close();
-        let ended = tokio::time::timeout(DRAIN, self.workers).await;
-        let ended = matches!(ended, Ok(Ok(())));
+        self.wakeups.experiments.close();
+        let ended = tokio::time::timeout(DRAIN, async { tokio::join!(self.workers, self.experiments) }).await;
+        let ended = matches!(ended, Ok((Ok(()), Ok(()))));
         if !ended {
             tracing::warn!("the last writes may not have been answered");
         }
@@ -127,6 +149,15 @@ impl Operator {
         }
         ended
     }
+}
+
+/// Carries out experiments, beside everything else: they wait for the answers of others.
+fn experiments(context: &Arc<Context>) -> impl Future<Output = ()> + use<> {
+    let (queue, metrics) = (context.wakeups.experiments.clone(), Arc::clone(&context.metrics));
+    let shared = Arc::clone(context);
+    driver::run(queue, metrics, move |(_, key), _| {
+        experiment::reconcile(Arc::clone(&shared), key)
+    })
 }
 
 /// A store that wakes what depends on its changes.

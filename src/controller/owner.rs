@@ -7,7 +7,7 @@ use super::rejections::Attempt;
 use super::writes::transient;
 use super::{Context, Key};
 use crate::api::status::{Condition, Tristate};
-use crate::api::{ReleaseStatus, RoutePolicyStatus, managers};
+use crate::api::{ExperimentStatus, ReleaseStatus, RoutePolicyStatus};
 use crate::cluster::Error;
 use crate::cluster::events::About;
 use crate::model::kind::{Kind, KindRef};
@@ -30,6 +30,12 @@ impl Status for ReleaseStatus {
 }
 
 impl Status for RoutePolicyStatus {
+    fn conditions(&self) -> &[Condition] {
+        &self.conditions
+    }
+}
+
+impl Status for ExperimentStatus {
     fn conditions(&self) -> &[Condition] {
         &self.conditions
     }
@@ -60,6 +66,17 @@ impl<'a> Owner<'a> {
     /// Of a RoutePolicy.
     pub fn route_policy(context: &'a Context, key: &'a Key, object: &'a Object<Body>) -> Self {
         let kind = Kind::RoutePolicy;
+        Self {
+            context,
+            kind,
+            key,
+            object,
+        }
+    }
+
+    /// Of an Experiment.
+    pub fn experiment(context: &'a Context, key: &'a Key, object: &'a Object<Body>) -> Self {
+        let kind = Kind::Experiment;
         Self {
             context,
             kind,
@@ -197,14 +214,10 @@ impl<'a> Owner<'a> {
     }
 
     async fn apply_status(&self, status: &Value) -> Result<(), Error> {
-        let manager = match self.kind {
-            Kind::Release => managers::RELEASE,
-            _ => managers::ROUTE_POLICY,
-        };
         let (namespace, name) = (&*self.key.0, &*self.key.1);
         let uid = self.object.meta.uid;
         let writer = &self.context.writer;
-        let sent = writer.apply_status(self.kind, namespace, name, uid, status, manager);
+        let sent = writer.apply_status(self.kind, namespace, name, uid, status);
         sent.await.map(|_| ())
     }
 }

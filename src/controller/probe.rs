@@ -52,7 +52,12 @@ impl Probe {
         let Some(context) = self.context.upgrade() else {
             return (true, "stopping\n".to_owned());
         };
-        alive(&context.wakeups.queue)
+        let said = alive(&context.wakeups.queue);
+        if said.0 {
+            alive(&context.wakeups.experiments)
+        } else {
+            said
+        }
     }
 
     /// Whether the first lists of all kinds have been answered, with a line for each. A kind of route that is not

@@ -109,8 +109,8 @@ impl Subject<'_> {
             Body::Malformed(why) => return Err(Box::new((invalid(why), None))),
             _ => return Err(Box::new((invalid("it is no Release"), None))),
         };
-        let status = raw.release_status();
-        let spec = match raw.release() {
+        let status = raw.status();
+        let spec = match raw.spec() {
             Ok(spec) => spec,
             Err(error) => return Err(Box::new((invalid(&error.to_string()), status))),
         };
@@ -318,8 +318,8 @@ fn seen(object: &Object<Body>) -> Option<PolicySeen> {
     };
     Some(PolicySeen {
         meta: object.meta.clone(),
-        spec: raw.route_policy().ok()?,
-        status: raw.route_policy_status(),
+        spec: raw.spec().ok()?,
+        status: raw.status(),
     })
 }
 

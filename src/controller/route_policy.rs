@@ -86,7 +86,7 @@ impl Subject<'_> {
     /// The status as it is stored.
     fn status(&self) -> Option<RoutePolicyStatus> {
         match &self.object.body {
-            Body::RoutePolicy(raw) => raw.route_policy_status(),
+            Body::RoutePolicy(raw) => raw.status(),
             _ => None,
         }
     }
@@ -98,8 +98,8 @@ impl Subject<'_> {
             Body::Malformed(why) => return Err(Box::new((invalid(why), None))),
             _ => return Err(Box::new((invalid("it is no RoutePolicy"), None))),
         };
-        let status = raw.route_policy_status();
-        let spec = match raw.route_policy() {
+        let status = raw.status();
+        let spec = match raw.spec() {
             Ok(spec) => spec,
             Err(error) => return Err(Box::new((invalid(&error.to_string()), status))),
         };

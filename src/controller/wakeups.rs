@@ -22,6 +22,8 @@ const FEW: usize = 256;
 pub struct Wakeups {
     /// What is to be reconciled.
     pub queue: Queue<Task>,
+    /// The experiments: they wait for answers of others, and nobody is to wait for them.
+    pub experiments: Queue<Task>,
     index: Mutex<Index>,
     /// Since when an object is ready that a policy with this key names, while the policy has not been looked at since.
     ready: Mutex<HashMap<Key, Instant>>,
@@ -29,9 +31,10 @@ pub struct Wakeups {
 
 impl Wakeups {
     /// Nobody is woken by anything yet.
-    pub fn new(queue: Queue<Task>) -> Self {
+    pub fn new(queue: Queue<Task>, experiments: Queue<Task>) -> Self {
         Self {
             queue,
+            experiments,
             index: Mutex::default(),
             ready: Mutex::default(),
         }
@@ -43,6 +46,18 @@ impl Wakeups {
 
     fn release(&self, key: Key, priority: Priority) {
         self.queue.add((Kind::Release, key), priority);
+    }
+
+    /// Wakes an experiment after that time.
+    pub fn experiment(&self, key: Key, wait: Duration) {
+        self.experiments
+            .add_after((Kind::Experiment, key), Priority::Normal, wait);
+    }
+
+    fn all_experiments(&self, store: &Store) {
+        for key in store.names(&KindRef::Known(Kind::Experiment)) {
+            self.experiments.add((Kind::Experiment, key), Priority::Normal);
+        }
     }
 
     /// Puts everything into the queue that depends on the changed object.
@@ -57,6 +72,12 @@ impl Wakeups {
                 self.release(key, if change.spec { Priority::Normal } else { Priority::Low });
                 return;
             }
+            KindRef::Known(Kind::Experiment) => {
+                self.experiments.add((Kind::Experiment, key), Priority::Normal);
+                return;
+            }
+            // One that waits for it may be anywhere.
+            KindRef::Known(Kind::Metric) => return self.all_experiments(store),
             KindRef::Known(Kind::RoutePolicy) => {
                 self.policy(key, if change.spec { Priority::High } else { Priority::Low });
                 self.wake_owners(store, change);
@@ -142,6 +163,7 @@ impl Wakeups {
         for key in store.names(&KindRef::Known(Kind::Release)) {
             self.release(key, Priority::Normal);
         }
+        self.all_experiments(store);
     }
 
     /// Replaces what a policy is woken by.

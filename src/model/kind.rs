@@ -14,11 +14,13 @@ pub enum Kind {
     ConfigMap,
     VirtualService,
     HttpRoute,
+    Experiment,
+    Metric,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Release,
         Self::RoutePolicy,
         Self::Deployment,
@@ -26,12 +28,14 @@ impl Kind {
         Self::ConfigMap,
         Self::VirtualService,
         Self::HttpRoute,
+        Self::Experiment,
+        Self::Metric,
     ];
 
     /// Its API group; the core group is empty.
     pub const fn group(self) -> &'static str {
         match self {
-            Self::Release | Self::RoutePolicy => crate::api::GROUP,
+            Self::Release | Self::RoutePolicy | Self::Experiment | Self::Metric => crate::api::GROUP,
             Self::Deployment => "apps",
             Self::Service | Self::ConfigMap => "",
             Self::VirtualService => "networking.istio.io",
@@ -43,6 +47,7 @@ impl Kind {
     pub const fn version(self) -> &'static str {
         match self {
             Self::Release | Self::RoutePolicy => crate::api::VERSION,
+            Self::Experiment | Self::Metric => crate::api::EXPERIMENT_VERSION,
             _ => "v1",
         }
     }
@@ -51,6 +56,7 @@ impl Kind {
     pub const fn api_version(self) -> &'static str {
         match self {
             Self::Release | Self::RoutePolicy => "iter8.tools/v1alpha1",
+            Self::Experiment | Self::Metric => "iter8.tools/v2alpha1",
             Self::Deployment => "apps/v1",
             Self::Service | Self::ConfigMap => "v1",
             Self::VirtualService => "networking.istio.io/v1",
@@ -68,6 +74,8 @@ impl Kind {
             Self::ConfigMap => "ConfigMap",
             Self::VirtualService => "VirtualService",
             Self::HttpRoute => "HTTPRoute",
+            Self::Experiment => "Experiment",
+            Self::Metric => "Metric",
         }
     }
 
@@ -81,6 +89,17 @@ impl Kind {
             Self::ConfigMap => "configmaps",
             Self::VirtualService => "virtualservices",
             Self::HttpRoute => "httproutes",
+            Self::Experiment => "experiments",
+            Self::Metric => "metrics",
+        }
+    }
+
+    /// The field manager that writes its status, of a kind of ours.
+    pub const fn reporter(self) -> &'static str {
+        match self {
+            Self::RoutePolicy => crate::api::managers::ROUTE_POLICY,
+            Self::Experiment => crate::api::managers::EXPERIMENT,
+            _ => crate::api::managers::RELEASE,
         }
     }
 
@@ -88,6 +107,7 @@ impl Kind {
     pub const fn manager(self) -> &'static str {
         match self {
             Self::VirtualService | Self::HttpRoute => crate::api::managers::ROUTE_POLICY,
+            Self::Experiment => crate::api::managers::EXPERIMENT,
             _ => crate::api::managers::RELEASE,
         }
     }

@@ -1,11 +1,15 @@
 //! Validated values, names, arithmetic of weights, and what was observed of the cluster: plain data and pure functions.
 
+pub mod experiment;
 pub mod kind;
 pub mod merge;
 pub mod names;
 pub mod observed;
 pub mod ownership;
+pub mod placeholders;
 pub mod policy;
+pub mod quantity;
+pub mod query;
 pub mod reason;
 pub mod release;
 pub mod template;

@@ -5,10 +5,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-
-use crate::api::route_policy::{RoutePolicySpec, RoutePolicyStatus};
-use crate::api::{ReleaseSpec, ReleaseStatus};
 
 /// A `metadata.uid`, 16 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -282,6 +280,10 @@ pub enum Body {
     Release(Raw),
     /// A `RoutePolicy`, as text: it is parsed when it is reconciled.
     RoutePolicy(Raw),
+    /// An Experiment, as text: it is parsed when it is reconciled.
+    Experiment(Raw),
+    /// A Metric, as text: it is parsed when it is asked for.
+    Metric(Raw),
     /// It could not be read; the reason.
     Malformed(Box<str>),
 }
@@ -296,23 +298,13 @@ pub struct Raw {
 }
 
 impl Raw {
-    /// Reads the spec of the Release; the error says what is wrong with it.
-    pub fn release(&self) -> Result<ReleaseSpec, serde_json::Error> {
+    /// Reads the spec; the error says what is wrong with it.
+    pub fn spec<S: DeserializeOwned>(&self) -> Result<S, serde_json::Error> {
         serde_json::from_str(&self.spec)
     }
 
-    /// Reads the status of the Release. One that cannot be read counts as none: it is written anew.
-    pub fn release_status(&self) -> Option<ReleaseStatus> {
-        serde_json::from_str(&self.status).ok()
-    }
-
-    /// Reads the spec of the `RoutePolicy`; the error says what is wrong with it.
-    pub fn route_policy(&self) -> Result<RoutePolicySpec, serde_json::Error> {
-        serde_json::from_str(&self.spec)
-    }
-
-    /// Reads the status of the `RoutePolicy`. One that cannot be read counts as none: it is written anew.
-    pub fn route_policy_status(&self) -> Option<RoutePolicyStatus> {
+    /// Reads the status. One that cannot be read counts as none: it is written anew.
+    pub fn status<S: DeserializeOwned>(&self) -> Option<S> {
         serde_json::from_str(&self.status).ok()
     }
 }

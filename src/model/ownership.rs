@@ -9,8 +9,8 @@ use std::hash::{DefaultHasher, Hasher};
 use serde_json::Value;
 
 mod projection;
-mod quantity;
 
+use super::quantity;
 use projection::Projected;
 
 /// Digest of the fields of a live object that `manager` owns by server-side apply; 0 when it owns none.

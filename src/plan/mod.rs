@@ -4,6 +4,7 @@
 //! `iter8 render` shows the same objects offline.
 
 pub mod conditions;
+pub mod experiment;
 pub mod metadata;
 pub mod objects;
 pub mod policy;

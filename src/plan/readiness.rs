@@ -108,7 +108,13 @@ fn of_object(seen: &Seen<'_>) -> Verdict {
         Body::Workload(workload) => of_workload(&object.meta, workload),
         Body::Other(other) => of_other(&object.meta, other),
         Body::Malformed(_) => (Tristate::Unknown, reason::MALFORMED, "cannot be read"),
-        Body::Service(_) | Body::ConfigMap(_) | Body::Route(_) | Body::Release(_) | Body::RoutePolicy(_) => READY,
+        Body::Service(_)
+        | Body::ConfigMap(_)
+        | Body::Route(_)
+        | Body::Release(_)
+        | Body::RoutePolicy(_)
+        | Body::Experiment(_)
+        | Body::Metric(_) => READY,
     }
 }
 

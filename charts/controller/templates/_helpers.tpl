@@ -17,3 +17,12 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- required "serviceAccount.name is required without serviceAccount.create: name the ServiceAccount that is there" .Values.serviceAccount.name }}
 {{- end }}
 {{- end }}
+
+{{- /* As the operator reads it: configmaps:ConfigMap,services.serving.knative.dev:Service. */}}
+{{- define "iter8.weightTargets" -}}
+{{- $targets := list }}
+{{- range .Values.experiments.weightTargets }}
+{{- $targets = append $targets (printf "%s:%s" (list .resource .group | compact | join ".") .kind) }}
+{{- end }}
+{{- join "," $targets }}
+{{- end }}

@@ -4,9 +4,13 @@
 - apiGroups: [iter8.tools]
   resources: [releases]
   verbs: [list, watch]
+# what users want tried out, and how numbers are asked for
+- apiGroups: [iter8.tools]
+  resources: [experiments, metrics]
+  verbs: [list, watch]
 # what became of it
 - apiGroups: [iter8.tools]
-  resources: [releases/status, routepolicies/status]
+  resources: [releases/status, routepolicies/status, experiments/status]
   verbs: [patch]
 # what users want routed, and the routing of each Release
 - apiGroups: [iter8.tools]
@@ -32,11 +36,11 @@
 - apiGroups: [apps]
   resources: [statefulsets, daemonsets, replicasets]
   verbs: [list, watch]
-# readiness of versions that a RoutePolicy says are made of these
+# readiness of versions that a RoutePolicy says are made of these, and of targets of Experiments
 - apiGroups: [serving.knative.dev]
   resources: [services]
-  verbs: [list, watch]
-# Events on Releases and RoutePolicies
+  verbs: [get, list, watch]
+# Events on Releases, RoutePolicies and Experiments
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
@@ -71,5 +75,14 @@
   verbs: [get, list, watch, create, update, patch, delete, deletecollection]
 - apiGroups: [iter8.tools]
   resources: [routepolicies/status]
+  verbs: [get]
+{{- end }}
+
+{{- define "iter8.experimentsEdit" -}}
+- apiGroups: [iter8.tools]
+  resources: [experiments, metrics]
+  verbs: [get, list, watch, create, update, patch, delete, deletecollection]
+- apiGroups: [iter8.tools]
+  resources: [experiments/status]
   verbs: [get]
 {{- end }}

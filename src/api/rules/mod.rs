@@ -4,6 +4,8 @@
 //! that breaks it, and its other parts and its status can still be written (KEP-4008, ratcheting).
 //! The forms of the expressions are those that the API server's cost budget takes; every list and string is bounded.
 
+pub mod experiment;
+pub mod metric;
 pub mod release;
 pub mod route_policy;
 pub mod text;
@@ -19,6 +21,8 @@ pub struct Rule {
     pub message: &'static str,
     /// The field that the refusal names, below `at`.
     pub field_path: Option<&'static str>,
+    /// An expression for what is at fault, which the message goes on from.
+    pub names: Option<&'static str>,
 }
 
 impl Rule {
@@ -29,6 +33,16 @@ impl Rule {
             cel: cel.into(),
             message,
             field_path: None,
+            names: None,
+        }
+    }
+
+    /// The same rule, whose message begins with the value of an expression.
+    #[must_use]
+    pub fn naming(self, names: &'static str) -> Self {
+        Self {
+            names: Some(names),
+            ..self
         }
     }
 
@@ -46,6 +60,7 @@ impl Rule {
             cel,
             message,
             field_path: Some(".spec"),
+            names: None,
         }
     }
 }

@@ -154,6 +154,60 @@ pub const ROUTE_POLICY: &[Text] = &[
     },
 ];
 
+const METRIC_NAME: Text = Text {
+    at: &[],
+    longest: 317,
+    pattern: GATEWAY,
+    holds: gateway,
+    message: "a metric is the name of a Metric, or <namespace>/<name>: write it as in mean-latency or iter8-system/mean-latency",
+};
+
+/// The forms of an Experiment's strings.
+pub const EXPERIMENT: &[Text] = &[
+    Text {
+        at: &[
+            "spec.criteria.requestCount",
+            "spec.criteria.reward.metric",
+            "spec.criteria.rewards[].metric",
+            "spec.criteria.indicators[]",
+            "spec.criteria.objectives[].metric",
+        ],
+        ..METRIC_NAME
+    },
+    Text {
+        at: &["spec.versionInfo.releaseRef.name"],
+        longest: 253,
+        pattern: SUBDOMAIN,
+        holds: subdomain,
+        message: "this is the name of a Release: write at most 253 lower case letters, digits, - and .",
+    },
+];
+
+/// The forms of a Metric's strings.
+pub const METRIC: &[Text] = &[
+    Text {
+        at: &["spec.sampleSize.name", "spec.secret"],
+        longest: 253,
+        pattern: SUBDOMAIN,
+        holds: subdomain,
+        message: "this is the name of an object of the Metric's namespace: write at most 253 lower case letters, digits, - and .",
+    },
+    Text {
+        at: &["spec.urlTemplate"],
+        longest: 2048,
+        pattern: "^https?://[^ \\\\t\\\\r\\\\n]+$",
+        holds: |url| {
+            let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+            rest.is_some_and(|rest| !rest.is_empty() && !rest.contains([' ', '\t', '\r', '\n']))
+        },
+        message: "a URL begins with http:// or https://: write it as in http://prometheus.monitoring:9090/api/v1/query",
+    },
+    Text {
+        at: &["spec.headerTemplates[].name"],
+        ..HEADER
+    },
+];
+
 const HEADER: Text = Text {
     at: &[],
     longest: 256,

@@ -329,8 +329,11 @@ fn a_release_that_is_nested_too_deep_keeps_its_status() {
     let Body::Release(raw) = read.object.body else {
         panic!("{:?}", read.object.body)
     };
-    assert!(raw.release().is_err());
-    assert_eq!(raw.release_status().unwrap().observed_generation, 7);
+    assert!(raw.spec::<crate::api::ReleaseSpec>().is_err());
+    assert_eq!(
+        raw.status::<crate::api::ReleaseStatus>().unwrap().observed_generation,
+        7
+    );
 }
 
 #[test]

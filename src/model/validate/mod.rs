@@ -2,11 +2,13 @@
 //!
 //! For `iter8 render` on a file, and for the controllers: an object stored before a rule existed may still break it.
 
+mod experiment;
 mod hosts;
 mod policy;
 mod release;
 mod schema;
 
+pub use experiment::{experiment, metric};
 pub use policy::policy;
 pub use release::release;
 pub use schema::unknown_fields;
@@ -17,7 +19,7 @@ use super::FieldError;
 use super::observed::Uid;
 use crate::api::route_match::{HttpRouteMatch, PathMatch, PathMatchType, ValueMatch, ValueMatchType};
 use crate::api::rules::{BAD_PATH, TAKES_ALL};
-use crate::api::{ReleaseSpec, RoutePolicySpec};
+use crate::api::{ExperimentSpec, MetricSpec, ReleaseSpec, RoutePolicySpec};
 
 /// What the rules need of an object's metadata.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,6 +43,16 @@ pub fn read_release(object: &Value) -> Result<ReleaseSpec, Vec<FieldError>> {
 /// Reads the `spec` of a `RoutePolicy` out of a file, like [`read_release`].
 pub fn read_policy(object: &Value) -> Result<RoutePolicySpec, Vec<FieldError>> {
     schema::read(&schema::ROUTE_POLICY, object)
+}
+
+/// Reads the `spec` of an `Experiment` out of a file, like [`read_release`].
+pub fn read_experiment(object: &Value) -> Result<ExperimentSpec, Vec<FieldError>> {
+    schema::read(&schema::EXPERIMENT, object)
+}
+
+/// Reads the `spec` of a `Metric` out of a file, like [`read_release`].
+pub fn read_metric(object: &Value) -> Result<MetricSpec, Vec<FieldError>> {
+    schema::read(&schema::METRIC, object)
 }
 
 /// The match of a canary candidate without matches: header `traffic: test`.

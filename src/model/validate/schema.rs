@@ -34,12 +34,16 @@ impl Schema {
 
 pub(super) static RELEASE: LazyLock<Schema> = LazyLock::new(|| Schema::new("releases", text::RELEASE));
 pub(super) static ROUTE_POLICY: LazyLock<Schema> = LazyLock::new(|| Schema::new("routepolicies", text::ROUTE_POLICY));
+pub(super) static EXPERIMENT: LazyLock<Schema> = LazyLock::new(|| Schema::new("experiments", text::EXPERIMENT));
+pub(super) static METRIC: LazyLock<Schema> = LazyLock::new(|| Schema::new("metrics", text::METRIC));
 
 /// The fields of a file's `spec` that its kind does not have, each with its path; nothing for a kind that is not ours.
 pub fn unknown_fields(object: &Value) -> Vec<FieldError> {
     let schema = match object.get("kind").and_then(Value::as_str) {
         Some("Release") => &*RELEASE,
         Some("RoutePolicy") => &*ROUTE_POLICY,
+        Some("Experiment") => &*EXPERIMENT,
+        Some("Metric") => &*METRIC,
         _ => return Vec::new(),
     };
     let mut walk = Walk::new(schema);

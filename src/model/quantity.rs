@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 /// The quantity as a number of billionths; `None` for what is none, or too fine or too large for that.
-pub(super) fn nano(value: &Value) -> Option<i128> {
+pub fn nano(value: &Value) -> Option<i128> {
     let text = match value {
         Value::String(text) => text.clone(),
         Value::Number(number) => number.to_string(),
@@ -35,6 +35,19 @@ pub(super) fn nano(value: &Value) -> Option<i128> {
         },
         _ => None,
     }
+}
+
+/// The quantity as a number; `None` for what is none. Also finer and larger than billionths can say.
+pub fn number(text: &str) -> Option<f64> {
+    let form = |text: &str| {
+        let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+        digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') && digits.chars().any(|c| c.is_ascii_digit())
+    };
+    if let Some(plain) = text.parse().ok().filter(|_| form(text)) {
+        return Some(plain);
+    }
+    #[allow(clippy::cast_precision_loss)] // a limit of 2^53 billionths is none that anybody measures exactly
+    nano(&Value::String(text.to_owned())).map(|nano| nano as f64 / 1e9)
 }
 
 fn binary(number: &str, power: u32) -> Option<i128> {
