@@ -1,4 +1,4 @@
-//! One list of cases, `tests/cases/admission.yaml`, against `model::validate` and against a real API server.
+//! One list of cases, `tests/cases`, against `model::validate` and against a real API server.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -38,8 +38,15 @@ enum Side {
 }
 
 fn cases() -> Vec<Case> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/admission.yaml");
-    serde_yaml::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    let read = |file: &str| -> Vec<Case> {
+        let value: Value = serde_yaml::from_str(&fs::read_to_string(folder.join(file)).unwrap()).unwrap();
+        serde_json::from_value(value).unwrap()
+    };
+    ["admission.yaml", "experiments.yaml"]
+        .into_iter()
+        .flat_map(read)
+        .collect()
 }
 
 /// What is wrong with an object out of a file; empty: nothing.
@@ -52,6 +59,11 @@ fn validate(object: &Value) -> Vec<FieldError> {
     };
     match object["kind"].as_str().unwrap() {
         "Release" => validate::read_release(object).and_then(|spec| validate::release(&info, &spec).map(drop)),
+        "Experiment" => validate::read_experiment(object).and_then(|spec| validate::experiment(&info, &spec).map(drop)),
+        "Metric" => validate::read_metric(object).and_then(|spec| match validate::metric(&spec) {
+            errors if errors.is_empty() => Ok(()),
+            errors => Err(errors),
+        }),
         _ => validate::read_policy(object).and_then(|spec| validate::policy(&info, &spec).map(drop)),
     }
     .err()
@@ -86,17 +98,23 @@ fn validate_decides_every_case_as_the_list_says() {
 
 #[test]
 fn every_rule_has_a_case_that_breaks_it() {
-    use iter8::api::rules::{release, route_policy, text};
+    use iter8::api::rules::{experiment, metric, release, route_policy, text};
     let cases = cases();
     let wanted: BTreeSet<&str> = cases.iter().filter_map(|case| case.error.as_deref()).collect();
-    let texts = text::RELEASE.iter().chain(text::ROUTE_POLICY).map(|text| text.message);
-    let rules = release::rules()
-        .into_iter()
-        .chain(route_policy::rules())
-        .map(|rule| rule.message);
+    let texts = [text::RELEASE, text::ROUTE_POLICY, text::EXPERIMENT, text::METRIC];
+    let texts = texts.into_iter().flatten().map(|text| text.message);
+    let rules = [
+        release::rules(),
+        route_policy::rules(),
+        experiment::rules(),
+        metric::rules(),
+    ];
+    let rules = rules.into_iter().flatten().map(|rule| rule.message);
     for message in texts.chain(rules) {
         assert!(
-            wanted.iter().any(|part| message.contains(part)),
+            wanted
+                .iter()
+                .any(|part| message.contains(part) || part.ends_with(said_after_the_name(message))),
             "no case for: {message}"
         );
     }
@@ -110,9 +128,18 @@ fn the_name_of_a_case_is_its_own() {
     }
 }
 
+/// The beginning of a message that goes on from what it names.
+fn said_after_the_name(message: &str) -> &str {
+    message.split(':').next().unwrap()
+}
+
 fn document(object: &Value, namespace: &str) -> Value {
     let mut document = object.clone();
-    document["apiVersion"] = json!("iter8.tools/v1alpha1");
+    let version = match object["kind"].as_str() {
+        Some("Experiment" | "Metric") => "v2alpha1",
+        _ => "v1alpha1",
+    };
+    document["apiVersion"] = json!(format!("iter8.tools/{version}"));
     document["metadata"]["namespace"] = json!(namespace);
     document
 }
@@ -134,7 +161,7 @@ pub fn install(kubectl: &Kubectl, crds: &[Value]) {
     let apply = ["apply", "--server-side", "--force-conflicts", "--filename=-"];
     kubectl.ok(apply, &documents.join("\n---\n"));
     let api = Api::new(&kubectl.kubeconfig);
-    for resource in ["release", "routepolicy"] {
+    for resource in ["release", "routepolicy", "experiment", "metric"] {
         wait_until(&format!("the CRD of {resource} is in force"), SOON, || {
             let columns = api.columns(&Resource::named(resource));
             let found = columns.contains(&column);
@@ -272,7 +299,8 @@ fn objects_that_were_stored_before_there_were_rules_still_take_writes() {
         let status = json!({ "observedGeneration": 1, "conditions": [] });
         json!({ "apiVersion": object["apiVersion"], "kind": object["kind"], "metadata": metadata, "status": status })
     };
-    let with_status: Vec<Value> = stored.iter().map(status).collect();
+    let with_status = stored.iter().filter(|object| object["kind"] != "Metric");
+    let with_status: Vec<Value> = with_status.map(status).collect();
     let reported = apply_all(
         kubectl,
         &with_status,

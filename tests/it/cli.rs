@@ -12,11 +12,11 @@ use crate::support::kubectl::{Said, say};
 use crate::support::operator::BINARY;
 
 /// `iter8` with these arguments, and this on its standard input. No cluster is in reach.
-fn iter8(arguments: &[&str], input: &str) -> Said {
+pub fn iter8(arguments: &[&str], input: &str) -> Said {
     say(far_from_clusters().args(arguments), input)
 }
 
-fn far_from_clusters() -> Command {
+pub fn far_from_clusters() -> Command {
     let mut command = Command::new(BINARY);
     command.env("KUBECONFIG", "/does/not/exist").env("COLUMNS", "100");
     command
@@ -24,7 +24,7 @@ fn far_from_clusters() -> Command {
 
 /// What it prints. Fails when it fails.
 #[track_caller]
-fn ok(arguments: &[&str], input: &str) -> String {
+pub fn ok(arguments: &[&str], input: &str) -> String {
     let said = iter8(arguments, input);
     assert!(said.ok, "iter8 {}: {}", arguments.join(" "), said.stderr);
     assert_eq!(said.stderr, "");
@@ -33,7 +33,7 @@ fn ok(arguments: &[&str], input: &str) -> String {
 
 /// The one line that it complains with; exit code 1.
 #[track_caller]
-fn complaint(command: &mut Command) -> String {
+pub fn complaint(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(String::from_utf8_lossy(&output.stdout), "");
@@ -61,11 +61,19 @@ fn release(name: &str, change: impl Fn(&mut Value)) -> String {
     format!("---\n{object}\n")
 }
 
+/// The files in `crds/`, in the order in which they are printed.
+const CRD_FILES: [&str; 4] = [
+    "releases.yaml",
+    "routepolicies.yaml",
+    "experiments.yaml",
+    "metrics.yaml",
+];
+
 #[test]
 fn crdgen_prints_what_is_in_crds() {
     let printed = documents(&ok(&["crdgen"], ""));
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
-    let stored = ["releases.yaml", "routepolicies.yaml"].map(|name| fs::read_to_string(folder.join(name)).unwrap());
+    let stored = CRD_FILES.map(|name| fs::read_to_string(folder.join(name)).unwrap());
     let stored: Vec<Value> = stored.iter().flat_map(|text| documents(text)).collect();
     assert_eq!(printed, stored);
 }
@@ -77,14 +85,14 @@ fn crdgen_writes_one_file_for_each_crd() {
     let said = iter8(&["crdgen", "--output-dir", made.to_str().unwrap()], "");
     assert!(said.ok, "{}", said.stderr);
     assert_eq!(said.stdout, "");
-    for name in ["releases.yaml", "routepolicies.yaml"] {
+    for name in CRD_FILES {
         let stored = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds").join(name);
         assert_eq!(
             fs::read_to_string(made.join(name)).unwrap(),
             fs::read_to_string(stored).unwrap()
         );
     }
-    assert_eq!(fs::read_dir(made).unwrap().count(), 2);
+    assert_eq!(fs::read_dir(made).unwrap().count(), CRD_FILES.len());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use iter8::api::crds;
-use iter8::api::rules::{release, route_policy, text};
+use iter8::api::rules::{experiment, metric, release, route_policy, text};
 use serde_json::Value;
 
 /// Every schema of a CRD with its path.
@@ -94,6 +94,8 @@ fn every_rule_stands_at_a_field_that_exists() {
     let tables = [
         ("Release", text::RELEASE, release::rules()),
         ("RoutePolicy", text::ROUTE_POLICY, route_policy::rules()),
+        ("Experiment", text::EXPERIMENT, experiment::rules()),
+        ("Metric", text::METRIC, metric::rules()),
     ];
     for (kind, texts, rules) in tables {
         let places = texts
@@ -127,6 +129,8 @@ fn columns_are_those_that_users_are_promised() {
         [
             "ENVIRONMENT STRATEGY VERSIONS TRAFFIC STATUS AGE | IMAGES MESSAGE",
             "STRATEGY VERSIONS TRAFFIC ROUTE STATUS AGE | MESSAGE",
+            "TYPE TARGET STAGE COMPLETED ITERATIONS MESSAGE | VERDICT AGE",
+            "TYPE DESCRIPTION | ",
         ]
     );
 }

@@ -63,6 +63,24 @@ fn follow(page: &str) {
     }
 }
 
+/// Sees that the API server takes what a page applies, where the rest needs more than a control plane: Metrics, Experiments,
+/// and what they are about.
+#[track_caller]
+fn offer(page: &str) {
+    let test = Test::without_operator(page);
+    let written = read(page);
+    let manifests: Vec<&str> = blocks(&written)
+        .into_iter()
+        .filter(|(language, _)| *language == "shell")
+        .flat_map(|(_, block)| block.split("<<EOF\n").skip(1).chain(block.split("<<'EOF'\n").skip(1)))
+        .map(|rest| rest.split("\nEOF\n").next().unwrap())
+        .collect();
+    assert!(!manifests.is_empty(), "{page} applies nothing");
+    for manifest in manifests {
+        test.dry_run(manifest);
+    }
+}
+
 /// The lines, without how wide columns are and how old things are.
 fn lines(text: &str) -> Vec<String> {
     text.lines()
@@ -119,6 +137,16 @@ fn the_tutorial_for_apps_of_ones_own_works_as_it_is_written() {
 }
 
 #[test]
+fn the_manifests_of_the_tutorial_on_experiments_are_accepted() {
+    offer("docs/tutorials/knative-mirroring-experiment.md");
+}
+
+#[test]
+fn the_manifests_of_the_page_on_experiments_are_accepted() {
+    offer("docs/experiment.md");
+}
+
+#[test]
 fn the_readme_works_as_it_is_written() {
     follow("README.md");
 }
@@ -129,10 +157,10 @@ fn every_tutorial_is_followed_and_listed() {
     for entry in fs::read_dir(top().join(TUTORIALS)).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         if name != "README.md" {
-            assert!(
-                tests.contains(&format!("follow(\"{TUTORIALS}/{name}\")")),
-                "no test follows {name}"
-            );
+            let is_read = ["follow", "offer"]
+                .iter()
+                .any(|read| tests.contains(&format!("{read}(\"{TUTORIALS}/{name}\")")));
+            assert!(is_read, "no test follows {name}");
             assert!(
                 list.contains(&format!("]({name})")),
                 "{TUTORIALS}/README.md does not list {name}"

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
 
-use iter8::cluster::permissions::{OWN_NAMESPACE, PERMISSIONS, Permission};
+use iter8::cluster::permissions::{OWN_NAMESPACE, PERMISSIONS, Permission, WEIGHT_TARGETS};
 
 use crate::golden;
 use crate::support::audit::Request;
@@ -50,12 +50,13 @@ fn quoted(word: &str) -> String {
 
 #[test]
 fn the_roles_are_what_the_operator_says_it_needs() {
-    let within = PERMISSIONS.iter().filter(|rule| !rule.is_outside_of_namespaces());
+    let everywhere = PERMISSIONS.iter().chain(WEIGHT_TARGETS);
+    let within = everywhere.clone().filter(|rule| !rule.is_outside_of_namespaces());
     golden::check(
         [
             (
                 "rbac/cluster_role.yaml",
-                role("ClusterRole", "iter8", &rules(PERMISSIONS)),
+                role("ClusterRole", "iter8", &rules(everywhere)),
             ),
             ("rbac/own_role.yaml", role("Role", "iter8-own", &rules(OWN_NAMESPACE))),
             ("namespace/role.yaml", role("Role", "iter8", &rules(within))),
@@ -73,7 +74,7 @@ type Right = (String, String, String);
 /// What the rules allow.
 fn allowed() -> BTreeSet<Right> {
     let mut rights = BTreeSet::new();
-    for rule in PERMISSIONS.iter().chain(OWN_NAMESPACE) {
+    for rule in PERMISSIONS.iter().chain(WEIGHT_TARGETS).chain(OWN_NAMESPACE) {
         for resource in rule.resources {
             let verbs = rule.verbs.iter();
             rights.extend(verbs.map(|verb| (rule.group.to_owned(), (*resource).to_owned(), (*verb).to_owned())));
@@ -143,6 +144,77 @@ spec:
     )
 }
 
+/// What users may let Experiments move weights in: one object of each kind, with 100 or 0 in it.
+const WEIGHTED: &str = "
+apiVersion: serving.knative.dev/v1
+kind: Service
+metadata: {name: weighted}
+spec:
+  template: {spec: {containers: [{image: a}]}}
+  traffic: [{revisionName: weighted-1, percent: 100}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: weighted}
+spec:
+  hosts: [weighted]
+  http: [{route: [{destination: {host: a}, weight: 0}]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: weighted}
+spec:
+  parentRefs: [{group: '', kind: Service, name: weighted}]
+  rules: [{backendRefs: [{name: a, port: 80, weight: 100}]}]
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: weighted, labels: {iter8.tools/watch: 'true'}, annotations: {iter8.tools/weight: '0'}}
+";
+
+/// Two versions without criteria, so that the candidate gets its share at once.
+fn experiment(name: &str, [baseline, candidate]: [&str; 2]) -> String {
+    format!(
+        "
+apiVersion: iter8.tools/v2alpha1
+kind: Experiment
+metadata: {{name: {name}}}
+spec:
+  target: {name}
+  strategy: {{testingPattern: Canary}}
+  duration: {{intervalSeconds: 1, iterationsPerLoop: 2}}
+  versionInfo:
+    baseline: {{name: a, weightObjRef: {baseline}}}
+    candidates:
+    - {{name: b, weightObjRef: {candidate}}}
+"
+    )
+}
+
+/// Weights are moved in an object of each kind that Experiments may name.
+fn move_weights(test: &Test) {
+    const KSVC: &str =
+        "{apiVersion: serving.knative.dev/v1, kind: Service, name: weighted, fieldPath: /spec/traffic/0/percent}";
+    const VIRTUAL_SERVICE: &str = "{apiVersion: networking.istio.io/v1, kind: VirtualService, name: weighted, \
+         fieldPath: /spec/http/0/route/0/weight}";
+    const HTTP_ROUTE: &str = "{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, name: weighted, \
+         fieldPath: /spec/rules/0/backendRefs/0/weight}";
+    const CONFIG_MAP: &str =
+        "{apiVersion: v1, kind: ConfigMap, name: weighted, fieldPath: /metadata/annotations/iter8.tools~1weight}";
+    test.apply(WEIGHTED);
+    test.apply(&experiment("istio", [KSVC, VIRTUAL_SERVICE]));
+    test.apply(&experiment("gateway", [HTTP_ROUTE, CONFIG_MAP]));
+    for name in ["istio", "gateway"] {
+        let experiment = format!("experiment/{name}");
+        test.kubectl(["wait", "--for=condition=Completed", "--timeout=60s", &experiment]);
+    }
+    let weight = |kind: &str, pointer: &str| test.get(kind, "weighted").pointer(pointer).cloned();
+    let istio = weight("virtualservice", "/spec/http/0/route/0/weight");
+    assert!(istio.is_some_and(|weight| weight != 0), "nothing was moved");
+    let gateway = weight("configmap", "/metadata/annotations/iter8.tools~1weight");
+    assert!(gateway.is_some_and(|weight| weight != "0"), "nothing was moved");
+}
+
 /// The operator takes part in an election, of which it is the only candidate.
 fn elect(test: &Test) {
     let lease = format!("--lease-name={}", test.namespace);
@@ -200,6 +272,7 @@ fn the_operator_uses_every_right_that_it_has() {
     test.gone("deployment", "shop-1");
     test.apply(&release("none", "[{image: shop:1}]"));
     test.gone("routepolicy", "shop");
+    move_weights(&test);
 
     let mut rights = BTreeSet::new();
     for request in test.requests_since(mark) {

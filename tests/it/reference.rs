@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::golden;
 
 /// The CRDs, in the order of the page.
-const CRDS: &[&str] = &["releases", "routepolicies"];
+const CRDS: &[&str] = &["releases", "routepolicies", "experiments", "metrics"];
 
 fn crd(name: &str) -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("crds/{name}.yaml"));
@@ -30,14 +30,18 @@ fn page() -> String {
         writeln!(page, "\n## {kind}\n\n{}", text(schema)).unwrap();
         writeln!(
             page,
-            "\n`apiVersion: {}/{}`, namespaced; in kubectl `{}` or `{}`.",
+            "\n`apiVersion: {}/{}`, namespaced; in kubectl `{}`{}.",
             crd["spec"]["group"].as_str().unwrap(),
             version["name"].as_str().unwrap(),
             names["singular"].as_str().unwrap(),
-            names["shortNames"][0].as_str().unwrap()
+            names["shortNames"][0]
+                .as_str()
+                .map(|short| format!(" or `{short}`"))
+                .unwrap_or_default()
         )
         .unwrap();
-        for part in ["spec", "status"] {
+        let parts = ["spec", "status"].into_iter();
+        for part in parts.filter(|part| schema["properties"][part].is_object()) {
             writeln!(
                 page,
                 "\n### {kind}.{part}\n\n| field | type | default | meaning |\n|---|---|---|---|"
@@ -72,6 +76,9 @@ fn fields(schema: &Value, path: &str, page: &mut String) {
         writeln!(page, "| `{path}` | {} | {default} | {} |", type_of(field), text(field)).unwrap();
         fields(field, &path, page);
         fields(&field["items"], &path, page);
+        let values = &field["additionalProperties"];
+        fields(values, &format!("{path}{{}}"), page);
+        fields(&values["items"], &format!("{path}{{}}[]"), page);
     }
 }
 
@@ -101,20 +108,26 @@ fn type_of(field: &Value) -> String {
     };
     match field["type"].as_str() {
         Some("array") => {
-            let of = if field["items"]["type"] == "string" {
-                "strings"
-            } else {
-                "objects"
+            let of = match field["items"]["type"].as_str() {
+                Some("string") => "strings",
+                Some("boolean") => "booleans",
+                _ => "objects",
             };
             format!("list of {of}{}", bound("minItems", "maxItems"))
         }
         Some("object") if field["additionalProperties"].is_object() => {
-            format!("map of strings{}", bound("minProperties", "maxProperties"))
+            let of = match field["additionalProperties"]["type"].as_str() {
+                Some("string") => "strings",
+                Some("array") => "lists",
+                _ => "objects",
+            };
+            format!("map of {of}{}", bound("minProperties", "maxProperties"))
         }
         Some("object") if field["x-kubernetes-preserve-unknown-fields"] == true => "any object".to_owned(),
         Some("integer") => format!("integer{}", bound("minimum", "maximum")),
         Some("string") if field["format"] == "date-time" => "time".to_owned(),
         Some(other) => other.to_owned(),
+        None if field["x-kubernetes-preserve-unknown-fields"] == true => "number or quantity".to_owned(),
         None => panic!("a field without type: {field}"),
     }
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::mesh::{Carrier, program};
 use crate::support::kubectl::Kubectl;
 use crate::support::operator::tied_to_this_process;
+use crate::support::{SOON, holds, wait_until};
 
 /// Namespace of the Gateway. Contour insists on its existence.
 const NAMESPACE: &str = "projectcontour";
@@ -22,6 +23,9 @@ const PORT: u16 = 10080;
 /// Where Envoy listens as soon as there is a route: Contour adds 8000 to the port.
 pub const LISTENER: u16 = PORT + 8000;
 
+/// The kinds that it watches besides those of the Gateway API.
+const OWN_KINDS: &str = "httpproxies,tlscertificatedelegations,extensionservices,contourconfigurations";
+
 /// Where Envoy asks Contour.
 const XDS_PORT: &str = "8001";
 
@@ -29,6 +33,11 @@ const XDS_PORT: &str = "8001";
 pub fn start(kubectl: &Kubectl, folder: &Path) -> Carrier {
     let mut carrier = Carrier::new(folder);
     kubectl.ok(["apply", "--server-side", "--filename", &program("CONTOUR_CRDS")], "");
+    // Contour looks once which of its kinds there are.
+    wait_until("Contour's kinds are served", SOON, || {
+        let said = kubectl.run(["get", "--all-namespaces", OWN_KINDS], "");
+        holds(said.ok, said.stderr)
+    });
     kubectl.ok(["apply", "--filename=-"], &gateway().to_string());
     start_contour(&mut carrier, &kubectl.kubeconfig);
     start_envoy(&mut carrier);

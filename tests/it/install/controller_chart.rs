@@ -30,6 +30,12 @@ const COMBINATIONS: &[&str] = &[
     "{serviceMonitor: {enabled: true, interval: 1m, labels: {release: prometheus}}, prometheusRule: {enabled: true}, \
      dashboard: {enabled: true}}",
     "{prometheusRule: {enabled: true, labels: {role: alerts}}, dashboard: {enabled: true, labels: {folder: a}}}",
+    "{experiments: {prometheus: 'https://prometheus.monitoring:9090/path/', allowedHosts: [prometheus.monitoring, 'api:443']}}",
+    "{clusterScoped: true, experiments: {secrets: [{namespace: default, name: new-relic}, {namespace: kube-public, name: x.y}], \
+     weightTargets: [{kind: ConfigMap, resource: configmaps}, {group: apps, kind: Deployment, resource: deployments}]}}",
+    "{experiments: {metrics: [knative], weightTargets: []}}",
+    "{clusterScoped: true, experiments: {metrics: [istio]}}",
+    "{experiments: {metrics: [linkerd]}, userRoles: {create: false}}",
     "{global: {imageRegistry: x}, crds: {keep: false}}",
 ];
 
@@ -41,40 +47,72 @@ fn the_controller_chart_passes_helms_own_checks() {
     }
 }
 
+/// A value that is set, and why it is refused.
+const REFUSED: &[(&str, &str)] = &[
+    ("replica=3", "additional properties 'replica' not allowed"),
+    (
+        "clusterscoped=true",
+        "additional properties 'clusterscoped' not allowed",
+    ),
+    ("clusterScoped=yes", "got string, want boolean"),
+    ("crds.kep=true", "additional properties 'kep' not allowed"),
+    ("defaultResync=15m", "additional properties 'defaultResync' not allowed"),
+    ("metrics.port=1", "additional properties 'metrics' not allowed"),
+    ("resources.limit.cpu=1", "additional properties 'limit' not allowed"),
+    (
+        "resourceTypes.ksvc.resource=services",
+        "additional properties 'resource' not allowed",
+    ),
+    ("resourceTypes.ksvc.Resource=Services", "does not match pattern"),
+    // Readiness is not looked for elsewhere, so to name another condition must not seem to work.
+    (
+        "resourceTypes.job.Resource=jobs,resourceTypes.job.conditions[0]=Complete",
+        "value must be one of 'Ready', 'Available'",
+    ),
+    (
+        "serviceMonitor.enable=true",
+        "additional properties 'enable' not allowed",
+    ),
+    ("logLevel=degub", "does not match pattern"),
+    ("logFormat=xml", "value must be one of 'text', 'json'"),
+    (
+        "experiments.prometeus=x",
+        "additional properties 'prometeus' not allowed",
+    ),
+    ("experiments.prometheus=prometheus:9090", "does not match pattern"),
+    ("experiments.prometheus=http://a:b@prometheus", "does not match pattern"),
+    (
+        "experiments.prometheus=http://prometheus/?a=b",
+        "does not match pattern",
+    ),
+    ("experiments.allowedHosts={http://a}", "does not match pattern"),
+    ("experiments.allowedHosts={*}", "does not match pattern"),
+    (
+        "experiments.weightTargets[0].kind=ConfigMap",
+        "missing property 'resource'",
+    ),
+    (
+        "experiments.weightTargets[0].kind=Service,experiments.weightTargets[0].resource=Services",
+        "does not match pattern",
+    ),
+    ("experiments.secrets[0].name=a", "missing property 'namespace'"),
+    (
+        "experiments.metrics={seldon}",
+        "value must be one of 'knative', 'istio', 'linkerd'",
+    ),
+    (
+        "experiments.metrics={knative,istio}",
+        "experiments.metrics: the Metrics of knative and istio have the same names",
+    ),
+    ("replicas=0", "minimum: got 0, want 1"),
+    ("serviceAccount.create=false", "serviceAccount.name is required"),
+];
+
 #[test]
 fn a_value_of_the_controller_that_nothing_reads_is_refused() {
     let helm = Helm::beside(&cluster().kubectl);
     let chart = chart("controller");
-    for (set, want) in [
-        ("replica=3", "additional properties 'replica' not allowed"),
-        (
-            "clusterscoped=true",
-            "additional properties 'clusterscoped' not allowed",
-        ),
-        ("clusterScoped=yes", "got string, want boolean"),
-        ("crds.kep=true", "additional properties 'kep' not allowed"),
-        ("defaultResync=15m", "additional properties 'defaultResync' not allowed"),
-        ("metrics.port=1", "additional properties 'metrics' not allowed"),
-        ("resources.limit.cpu=1", "additional properties 'limit' not allowed"),
-        (
-            "resourceTypes.ksvc.resource=services",
-            "additional properties 'resource' not allowed",
-        ),
-        ("resourceTypes.ksvc.Resource=Services", "does not match pattern"),
-        // Readiness is not looked for elsewhere, so to name another condition must not seem to work.
-        (
-            "resourceTypes.job.Resource=jobs,resourceTypes.job.conditions[0]=Complete",
-            "value must be one of 'Ready', 'Available'",
-        ),
-        (
-            "serviceMonitor.enable=true",
-            "additional properties 'enable' not allowed",
-        ),
-        ("logLevel=degub", "does not match pattern"),
-        ("logFormat=xml", "value must be one of 'text', 'json'"),
-        ("replicas=0", "minimum: got 0, want 1"),
-        ("serviceAccount.create=false", "serviceAccount.name is required"),
-    ] {
+    for (set, want) in REFUSED {
         let said = helm.fails(["template", "iter8", &chart, "--set", set], "");
         assert!(said.contains(want), "{set}: {said}");
     }
@@ -123,8 +161,8 @@ fn each_combination_of_values_can_be_installed_over_the_one_before() {
     test.gone("crd", "releases.iter8.tools");
 }
 
-/// The kinds and names in what Helm would install.
-fn rendered(set: &str) -> Vec<Value> {
+/// The objects that Helm would install in namespace `team`.
+pub fn rendered(set: &str) -> Vec<Value> {
     let helm = Helm::beside(&cluster().kubectl).within("team");
     let text = helm.ok(["template", "iter8", &chart("controller"), "--set", set], "");
     let documents = text
@@ -180,7 +218,8 @@ fn further_kinds_are_rules_to_watch_them_and_nothing_else() {
 #[test]
 fn the_deployment_says_nothing_that_the_operator_does_not_understand() {
     let help = say(Command::new(BINARY).args(["run", "--help"]), "").stdout;
-    for scope in ["clusterScoped=true", "clusterScoped=false"] {
+    let told = "experiments.prometheus=http://prometheus,experiments.allowedHosts={a}";
+    for scope in ["clusterScoped=true", "clusterScoped=false", told] {
         let mut objects = rendered(scope).into_iter();
         let deployment = objects.find(|object| object["kind"] == "Deployment").unwrap();
         let container = &deployment["spec"]["template"]["spec"]["containers"][0];
@@ -227,7 +266,11 @@ fn users_get_what_their_role_says_and_no_more() {
             ["install", name, &chart, "--set", scope, "--set", "crds.install=false"],
             "",
         );
-        for (role, user) in [("releases-edit", "releaser"), ("routepolicies-edit", "router")] {
+        for (role, user) in [
+            ("releases-edit", "releaser"),
+            ("routepolicies-edit", "router"),
+            ("experiments-edit", "experimenter"),
+        ] {
             let (role, user) = (format!("{kind}={name}-{role}"), format!("--user={user}"));
             let binding = format!("{user}-{name}").replace(['-', '='], "");
             test.kubectl(["create", "rolebinding", &binding, &role, &user]);
@@ -241,6 +284,13 @@ fn users_get_what_their_role_says_and_no_more() {
             ("router", "delete", "routepolicies.iter8.tools", true),
             ("router", "create", "releases.iter8.tools", false),
             ("router", "create", "httproutes.gateway.networking.k8s.io", false),
+            ("experimenter", "create", "experiments.iter8.tools", true),
+            ("experimenter", "patch", "metrics.iter8.tools", true),
+            ("experimenter", "get", "experiments.iter8.tools/status", true),
+            ("experimenter", "patch", "experiments.iter8.tools/status", false),
+            ("experimenter", "patch", "releases.iter8.tools", false),
+            ("experimenter", "patch", "configmaps", false),
+            ("experimenter", "get", "secrets", false),
         ] {
             let resource: Vec<&str> = resource.split('/').collect();
             let mut ask = vec!["auth", "can-i", verb, resource[0], "--as", user];

@@ -28,9 +28,11 @@ pub static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Plural, names and `apiVersion` of the kinds that tests read.
-const KINDS: [(&str, &[&str], &str); 18] = [
+const KINDS: [(&str, &[&str], &str); 20] = [
     ("releases", &["release", "rel"], "iter8.tools/v1alpha1"),
     ("routepolicies", &["routepolicy", "rp"], "iter8.tools/v1alpha1"),
+    ("experiments", &["experiment", "exp"], "iter8.tools/v2alpha1"),
+    ("metrics", &["metric"], "iter8.tools/v2alpha1"),
     ("virtualservices", &["virtualservice", "vs"], "networking.istio.io/v1"),
     ("httproutes", &["httproute"], "gateway.networking.k8s.io/v1"),
     ("deployments", &["deployment", "deploy"], "apps/v1"),

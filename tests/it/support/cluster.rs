@@ -179,9 +179,11 @@ impl Cluster {
             .ok(["apply", "--server-side", "--filename=-"], &crds.stdout);
         let rbac = concat!(env!("CARGO_MANIFEST_DIR"), "/config/rbac");
         self.kubectl.ok(["apply", "--kustomize", rbac], "");
-        let names = ["crd/releases.iter8.tools", "crd/routepolicies.iter8.tools"];
+        let names =
+            ["releases", "routepolicies", "experiments", "metrics"].map(|name| format!("crd/{name}.iter8.tools"));
         let wait = ["wait", "--for=condition=Established", "--timeout=60s"];
-        self.kubectl.ok(wait.iter().chain(&names), "");
+        self.kubectl
+            .ok(wait.into_iter().chain(names.iter().map(String::as_str)), "");
         self.login(SERVICE_ACCOUNT.0, SERVICE_ACCOUNT.1);
         self
     }

@@ -12,14 +12,17 @@
 pub mod api;
 pub mod audit;
 pub mod cluster;
+pub mod exporter;
 pub mod gateway;
 pub mod helm;
+pub mod json_api;
 pub mod kubectl;
 pub mod manifest;
 mod names;
 pub mod operator;
 pub mod pages;
 pub mod pods;
+pub mod prometheus;
 pub mod recorder;
 pub mod relay;
 pub mod release;

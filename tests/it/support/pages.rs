@@ -22,6 +22,12 @@ impl Pages {
         })
     }
 
+    /// Of anybody who listens there.
+    pub fn at(address: &str) -> Self {
+        let address = address.to_owned();
+        Self { address }
+    }
+
     /// By what an operator has logged.
     pub fn in_log(log: &str) -> Option<Self> {
         let line = log.lines().find(|line| line.contains("health are served"))?;

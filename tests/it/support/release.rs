@@ -1,10 +1,10 @@
-//! What a Release or a RoutePolicy says of itself.
+//! What a Release, a RoutePolicy or an Experiment says of itself.
 
 use serde_json::Value;
 
 use super::Test;
 
-/// A look at a Release or a RoutePolicy; every question is asked anew.
+/// A look at a Release, a RoutePolicy or an Experiment; every question is asked anew.
 #[derive(Clone, Copy)]
 pub struct Status<'a> {
     test: &'a Test,

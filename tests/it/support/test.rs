@@ -273,6 +273,11 @@ impl Test {
         Status::new(self, "routepolicy", name)
     }
 
+    /// What an Experiment says of itself.
+    pub fn experiment<'a>(&'a self, name: &'a str) -> Status<'a> {
+        Status::new(self, "experiment", name)
+    }
+
     /// The rules of the `VirtualService` or `HTTPRoute` of that name; none if there is neither.
     pub fn rules(&self, route: &str) -> Vec<Rule> {
         let route = self
@@ -373,13 +378,13 @@ impl Test {
     /// What there is to see, for somebody who wonders why a test failed.
     fn describe(&self) -> String {
         let mut text = format!("\n==== namespace {}\n", self.namespace);
-        let kinds =
-            "releases,routepolicies,virtualservices,httproutes,deployments,replicasets,pods,services,configmaps";
+        let kinds = "releases,routepolicies,experiments,metrics,virtualservices,httproutes,deployments,replicasets,pods,\
+                     services,configmaps";
         for arguments in [
             vec!["get", kinds, "--output=wide"],
             vec![
                 "get",
-                "releases,routepolicies,virtualservices,httproutes",
+                "releases,routepolicies,experiments,virtualservices,httproutes",
                 "--output=yaml",
             ],
             vec!["get", "events", "--sort-by=.metadata.creationTimestamp"],

@@ -1,4 +1,4 @@
-//! The CRDs and the roles in `charts/controller`.
+//! The CRDs, the roles and the Metrics in `charts/controller`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -51,6 +51,7 @@ fn rules() -> String {
         ("ownRules", rbac::rules(OWN_NAMESPACE)),
         ("releasesEdit", rules_of("releases_edit.yaml")),
         ("routepoliciesEdit", rules_of("routepolicies_edit.yaml")),
+        ("experimentsEdit", rules_of("experiments_edit.yaml")),
     ]
     .map(|(name, rules)| {
         let rules = rules.trim_end();
@@ -69,4 +70,13 @@ fn the_roles_of_the_controller_chart_are_what_the_operator_says_it_needs() {
 fn the_crds_of_the_controller_chart_are_what_the_types_say() {
     let files = crds::documents().unwrap().into_iter();
     golden::check(files.map(|(name, text)| golden::compare_file(&template(&format!("crds/{name}")), &crd(&text))));
+}
+
+#[test]
+fn the_metrics_of_the_controller_chart_are_those_of_config() {
+    golden::check(["istio", "knative", "linkerd"].map(|source| {
+        let text = fs::read_to_string(top().join(format!("config/metrics/{source}.yaml"))).unwrap();
+        let copy = top().join(format!("charts/controller/files/metrics/{source}.yaml"));
+        golden::compare_file(&copy, &text)
+    }));
 }
