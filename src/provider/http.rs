@@ -30,33 +30,25 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 /// Sends requests.
 ///
 /// Redirects are not followed: they would lead to hosts that nobody allowed. Certificates are verified with the roots of the
-/// system (`SSL_CERT_FILE`, `SSL_CERT_DIR`).
-pub enum Http {
-    /// To all URLs.
-    Verifying(Client<HttpsConnector<HttpConnector>, Full<Bytes>>),
-    /// To URLs with `http://` alone: where there are no roots, as in an image with nothing in it, nothing can be verified.
-    Plain(Client<HttpConnector, Full<Bytes>>),
-}
+/// system (`SSL_CERT_FILE`, `SSL_CERT_DIR`) or, where there are none, as in an image with nothing in it, with those of Mozilla.
+pub struct Http(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
 
 impl Http {
     /// A client.
     pub fn new() -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        let mut builder = Client::builder(TokioExecutor::new());
-        builder
+        connector.enforce_http(false);
+        let roots = HttpsConnectorBuilder::new().with_native_roots();
+        let https = roots.unwrap_or_else(|_| HttpsConnectorBuilder::new().with_webpki_roots());
+        let https = https.https_or_http().enable_all_versions();
+        let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(IDLE);
-        match HttpsConnectorBuilder::new().with_native_roots() {
-            Ok(https) => {
-                connector.enforce_http(false);
-                let https = https.https_or_http().enable_all_versions();
-                Self::Verifying(builder.build(https.wrap_connector(connector)))
-            }
-            Err(_) => Self::Plain(builder.build(connector)),
-        }
+            .pool_max_idle_per_host(IDLE)
+            .build(https.wrap_connector(connector));
+        Self(client)
     }
 
     /// The body of the answer.
@@ -65,18 +57,7 @@ impl Http {
     /// and hold nothing of the request.
     pub async fn fetch(&self, query: &Query) -> Result<Bytes, String> {
         let request = request(query)?;
-        let sent = match self {
-            Self::Verifying(client) => client.request(request),
-            Self::Plain(_) if request.uri().scheme_str() == Some("https") => {
-                return Err(
-                    "the operator has no root certificates to verify it with: mount them, and name them in \
-                     SSL_CERT_FILE or SSL_CERT_DIR"
-                        .to_owned(),
-                );
-            }
-            Self::Plain(client) => client.request(request),
-        };
-        let answer = sent.await.map_err(causes)?;
+        let answer = self.0.request(request).await.map_err(causes)?;
         let status = answer.status();
         if status.is_success() {
             return whole(answer).await;
