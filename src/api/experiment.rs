@@ -114,7 +114,7 @@ pub enum DeploymentPattern {
     /// A candidate that does well gets more, step by step.
     #[default]
     Progressive,
-    /// A candidate gets all that it may have in one step, and loses it when it fails an objective.
+    /// A candidate gets all that it may have in one step; objectives roll back unless they say otherwise.
     BlueGreen,
 }
 

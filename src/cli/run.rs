@@ -89,7 +89,7 @@ struct ExperimentArgs {
         value_delimiter = ',',
         default_value = "configmaps:ConfigMap,services.serving.knative.dev:Service,virtualservices.networking.istio.io:VirtualService,httproutes.gateway.networking.k8s.io:HTTPRoute"
     )]
-    weight_targets: Vec<WeightTarget>,
+    weight_targets: Vec<String>,
 
     /// The namespace whose Metrics experiments of all namespaces may name.
     #[arg(long, env = "POD_NAMESPACE", value_name = "NAME")]
@@ -180,7 +180,7 @@ async fn run(args: &Args, level: telemetry::Level) -> anyhow::Result<()> {
         fence,
         metrics,
         laboratory: args.experiments.laboratory()?,
-        weight_targets: args.experiments.weight_targets.clone(),
+        weight_targets: args.experiments.weight_targets()?,
     });
     if let Some(listener) = listener {
         tracing::info!(address = %listener.local_addr()?, "metrics and health are served");
@@ -216,6 +216,13 @@ fn pod_name() -> Option<String> {
 }
 
 impl ExperimentArgs {
+    /// Errors: one that is none.
+    fn weight_targets(&self) -> anyhow::Result<Vec<WeightTarget>> {
+        let targets = self.weight_targets.iter().filter(|target| !target.trim().is_empty());
+        let targets = targets.map(|target| target.parse().map_err(anyhow::Error::msg));
+        targets.collect::<Result<_, _>>().context("--weight-targets")
+    }
+
     fn laboratory(&self) -> anyhow::Result<Laboratory> {
         let given = |text: &String| !text.trim().is_empty();
         let hosts = self.allowed_hosts.iter().filter(|host| given(host));

@@ -19,7 +19,7 @@ use crate::api::experiment::{ExperimentSpec, Stage, WeightValue};
 use crate::cluster::{Error, Fields, Resource};
 use crate::model::experiment::Experiment;
 use crate::model::kind::{Kind, KindRef};
-use crate::model::observed::{Body, Object};
+use crate::model::observed::{Body, Object, Uid};
 use crate::model::{reason, validate};
 use crate::plan::Failure;
 use crate::plan::experiment::{self as planner, Found, Next, Report, places, report, target};
@@ -36,8 +36,8 @@ pub struct Experiments {
     pub laboratory: Laboratory,
     /// The kinds of objects whose weights experiments may move.
     pub weight_targets: Vec<WeightTarget>,
-    /// The weights that are known to be in place, as they were decided.
-    in_place: Mutex<HashMap<Key, Vec<WeightValue>>>,
+    /// The weights that are known to be in place, as they were decided for the experiment of that uid.
+    in_place: Mutex<HashMap<Key, (Uid, Vec<WeightValue>)>>,
 }
 
 /// A kind of objects whose weights experiments may move.
@@ -63,7 +63,7 @@ impl Experiments {
         }
     }
 
-    fn in_place(&self) -> MutexGuard<'_, HashMap<Key, Vec<WeightValue>>> {
+    fn in_place(&self) -> MutexGuard<'_, HashMap<Key, (Uid, Vec<WeightValue>)>> {
         self.in_place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -137,6 +137,11 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
         object: &object,
         owner: Owner::experiment(&context, &key, &object),
     };
+    if subject.has_ended() {
+        context.know_targets();
+        context.leave_target(&key);
+        return Outcome::Done(None);
+    }
     let status = subject.status();
     let experiment = match subject.validated() {
         Ok(experiment) => experiment,
@@ -185,6 +190,15 @@ impl Subject<'_> {
         }
     }
 
+    /// Whether it has ended: then nothing is written any more. Also by a status that is otherwise not to be read.
+    fn has_ended(&self) -> bool {
+        let Body::Experiment(raw) = &self.object.body else {
+            return false;
+        };
+        let status: Value = raw.status().unwrap_or_default();
+        status.get("stage").and_then(Value::as_str) == Some(Stage::Completed.as_str())
+    }
+
     /// Pure: the experiment, if every rule holds.
     fn validated(&self) -> Result<Experiment, Failure> {
         let raw = match &self.object.body {
@@ -201,7 +215,11 @@ impl Subject<'_> {
         let status = stored.clone().unwrap_or_default();
         let holder = self.holder(experiment, &status);
         let decided = &status.current_weight_distribution;
-        let in_place = self.context.experiments.in_place().get(self.key) == Some(decided);
+        let in_place = {
+            let all = self.context.experiments.in_place();
+            let known = all.get(self.key);
+            known.is_some_and(|(uid, weights)| *uid == self.object.meta.uid && weights == decided)
+        };
         let next = planner::next(experiment, &status, holder.as_deref(), in_place, self.now()); // pure
         let report = match next {
             Next::Nothing(again) => return Outcome::Done(again.map(timer)),
@@ -210,11 +228,11 @@ impl Subject<'_> {
             Next::Iterate => self.iterate(experiment, &status).await, // I/O
             Next::Redistribute => match self.redistribute(experiment, &status).await {
                 Ok(Some(report)) => Ok(report),
-                Ok(None) => {
-                    let now = self.now();
-                    let left = planner::due(experiment, &status, now) - now;
-                    return Outcome::Done(Some(timer(left)));
-                }
+                Ok(None) => match planner::next(experiment, &status, None, true, self.now()) {
+                    Next::Report(report) => Ok(*report),
+                    Next::Nothing(again) => return Outcome::Done(again.map(timer)),
+                    Next::Begin | Next::Redistribute | Next::Iterate => return Outcome::Done(Some(Duration::ZERO)),
+                },
                 Err(failure) => Err(failure),
             },
         };
@@ -232,6 +250,7 @@ impl Subject<'_> {
         match told {
             Ok(()) => {
                 if report.status.stage == Some(Stage::Completed) {
+                    self.context.experiments.in_place().remove(self.key);
                     self.context.leave_target(self.key);
                 }
                 Outcome::Done(report.requeue.map(timer))
@@ -244,28 +263,32 @@ impl Subject<'_> {
     fn holder(&self, experiment: &Experiment, status: &ExperimentStatus) -> Option<Arc<str>> {
         self.context.know_targets();
         let waits = status.stage.unwrap_or_default() == Stage::Waiting;
-        if status.stage == Some(Stage::Completed) || (waits && experiment.suspend) {
+        if waits && experiment.suspend {
             self.context.leave_target(self.key);
             return None;
         }
-        self.context.experiments.targets.claim(&Standing {
+        let (before, moved) = self.context.experiments.targets.claim(&Standing {
             key: self.key.clone(),
             target: experiment.target.as_str().into(),
             created: self.object.meta.created,
             acquired: planner::has_target(status),
-        })
+        });
+        if let Some(next) = moved {
+            self.context.wakeups.experiment(next, Duration::ZERO);
+        }
+        before
     }
 
     /// Looks whether it can begin, and begins.
     async fn begin(&self, experiment: &Experiment, status: &ExperimentStatus) -> Result<Report, Failure> {
+        let laboratory = &self.context.experiments.laboratory;
+        laboratory.metrics(self.context, experiment)?;
         if let Some(awaited) = &experiment.awaited {
             let service = self.get(&knative_service(), &awaited.service).await?;
             if let Some(obstacle) = target::obstacle(awaited, service.as_ref()) {
                 return Err(Failure::passing(reason::TARGET_NOT_READY, obstacle));
             }
         }
-        let laboratory = &self.context.experiments.laboratory;
-        laboratory.metrics(self.context, experiment)?;
         let found = self.weights(experiment).await?.map(|(_, found)| found);
         Ok(report::begun(experiment, status, found, self.now()))
     }
@@ -321,6 +344,7 @@ impl Subject<'_> {
             }
         }
         let decided = status.current_weight_distribution.clone();
+        let decided = (self.object.meta.uid, decided);
         experiments.in_place().insert(self.key.clone(), decided);
         let finishing = status.stage == Some(Stage::Finishing);
         Ok(finishing.then(|| report::finished(experiment, status, self.now())))

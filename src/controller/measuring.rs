@@ -1,12 +1,14 @@
 //! Measuring: from the metrics that an experiment names to their values.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use futures::future::join_all;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
 
 use super::Context;
 use crate::api::MetricSpec;
@@ -22,6 +24,12 @@ use crate::plan::experiment::queries::{self, Asked};
 use crate::plan::experiment::report::Measured;
 use crate::plan::experiment::verdicts::Samples;
 use crate::provider::Provider;
+
+/// Queries of one experiment that are on their way at once.
+const AT_ONCE: usize = 16;
+
+/// How long one iteration may measure: what has not been answered by then has no value.
+const LONGEST: Duration = Duration::from_mins(1);
 
 /// Measures.
 pub struct Laboratory {
@@ -44,36 +52,31 @@ impl Laboratory {
     ///
     /// Errors: one that does not exist, or that breaks a rule.
     pub fn metrics(&self, context: &Context, experiment: &Experiment) -> Result<Vec<Measured>, Failure> {
-        let found = self.found(context, experiment);
-        found
-            .into_iter()
-            .map(|one| one.map(|metric| metric.measured()))
-            .collect()
+        let found = self.found(context, experiment).into_iter();
+        found.map(|(_, one)| one.map(|metric| metric.measured())).collect()
     }
 
-    fn found(&self, context: &Context, experiment: &Experiment) -> Vec<Result<Metric, Failure>> {
-        let named = experiment.metrics().into_iter();
-        let named: Vec<_> = named.map(|name| self.find(context, experiment, name)).collect();
-        let known = |name: &str| experiment.metrics().contains(&name);
+    /// The same with the name of each, as the experiment, or a Metric, has it.
+    fn found(&self, context: &Context, experiment: &Experiment) -> Vec<(String, Result<Metric, Failure>)> {
+        let names = experiment.metrics();
+        let find = |name: &&str| ((*name).to_owned(), self.find(context, experiment, name));
+        let wanted: Vec<_> = names.iter().map(find).collect();
         let mut counts: Vec<Metric> = Vec::new();
-        for metric in named.iter().flatten() {
+        for metric in wanted.iter().filter_map(|(_, metric)| metric.as_ref().ok()) {
             let Some(count) = &metric.spec.sample_size else {
                 continue;
             };
-            if !known(&count.name) && counts.iter().all(|one| one.name != count.name) {
+            if !names.contains(&count.name.as_str()) && counts.iter().all(|one| one.name != count.name) {
                 counts.extend(self.sample_size(context, metric, count));
             }
         }
-        let mut all: Vec<_> = counts.into_iter().map(Ok).collect();
-        all.extend(named);
-        if experiment.request_count.is_some() && all.len() > 1 {
-            let first = all.iter().position(|one| {
-                one.as_ref()
-                    .is_ok_and(|metric| Some(&metric.name) == experiment.request_count.as_ref())
-            });
-            if let Some(first) = first {
-                all.get_mut(..=first).unwrap_or_default().rotate_right(1);
-            }
+        let counts = counts.into_iter().map(|metric| (metric.name.clone(), Ok(metric)));
+        let mut all: Vec<_> = counts.chain(wanted).collect();
+        let first = all
+            .iter()
+            .position(|(name, _)| Some(name) == experiment.request_count.as_ref());
+        if let Some(up_to_it) = first.and_then(|first| all.get_mut(..=first)) {
+            up_to_it.rotate_right(1);
         }
         all
     }
@@ -124,64 +127,99 @@ impl Laboratory {
         let mut measured = Vec::new();
         let mut asked = Vec::new();
         let mut samples = Samples::new();
-        let names = experiment.metrics();
-        let failed = |failure: &Failure| Sample::Error(failure.message.clone());
-        for metric in self.found(context, experiment) {
-            match metric {
+        for (name, metric) in self.found(context, experiment) {
+            let unasked = match metric {
                 Ok(metric) => {
                     measured.push(metric.measured());
                     asked.push(metric);
+                    Sample::Error(
+                        "it was not asked for in time: the operator, or those whom it asks, have too much to do"
+                            .to_owned(),
+                    )
                 }
-                Err(failure) => {
-                    let name = names.iter().find(|name| failure.message.contains(**name));
-                    for version in name.iter().flat_map(|_| &experiment.versions) {
-                        let key = (name.map_or("", |name| name).to_owned(), version.name.clone());
-                        samples.insert(key, failed(&failure));
-                    }
-                }
+                Err(failure) => Sample::Error(failure.message),
+            };
+            let versions = experiment.versions.iter();
+            samples.extend(versions.map(|version| ((name.clone(), version.name.clone()), unasked.clone())));
+        }
+        let secrets = secrets(context, &asked).await;
+        let max_age = Duration::from_secs(u64::try_from(experiment.interval).unwrap_or_default()) / 2;
+        let mut questions = Vec::new();
+        for metric in &asked {
+            let secret = secrets.get(&metric.secret());
+            let versions = experiment.versions.iter();
+            questions.extend(versions.map(|version| Question {
+                metric,
+                version,
+                secret,
+            }));
+        }
+        // A query is made when its turn comes: those of many metrics and versions together would take much room.
+        let mut questions = questions.into_iter();
+        let mut asking = FuturesUnordered::new();
+        let deadline = Instant::now() + LONGEST;
+        loop {
+            while asking.len() < AT_ONCE
+                && let Some(question) = questions.next()
+            {
+                asking.push(self.ask(question, elapsed, max_age));
+            }
+            match timeout_at(deadline, asking.next()).await {
+                Ok(Some(answer)) => samples.extend([answer]),
+                Ok(None) | Err(_) => break,
             }
         }
-        let max_age = Duration::from_secs(u64::try_from(experiment.interval).unwrap_or_default()) / 2;
-        let asking = asked.iter().flat_map(|metric| {
-            let versions = experiment.versions.iter();
-            versions.map(move |version| async move {
-                let sample = self.ask(context, metric, version, elapsed, max_age).await;
-                ((metric.name.clone(), version.name.clone()), sample)
-            })
-        });
-        samples.extend(join_all(asking).await);
         (measured, samples)
     }
 
-    async fn ask(
-        &self,
-        context: &Context,
-        metric: &Metric,
-        version: &Version,
-        elapsed: i64,
-        max_age: Duration,
-    ) -> Sample {
-        let failed = |why: String| Sample::Error(format!("metric {}: {why}", metric.name));
-        let secret = match &metric.spec.secret {
-            Some(name) => match secret(context, &metric.namespace, name).await {
-                Ok(secret) => Some(secret),
-                Err(why) => return failed(why),
-            },
-            None => None,
-        };
+    async fn ask(&self, question: Question<'_>, elapsed: i64, max_age: Duration) -> ((String, String), Sample) {
+        let Question {
+            metric,
+            version,
+            secret,
+        } = question;
         let asked = Asked {
             version: &version.name,
             variables: &version.variables,
             elapsed_seconds: elapsed,
         };
-        match queries::query(&metric.spec, &asked, self.provider.prometheus(), secret.as_ref()) {
+        let query = secret.map(Result::as_ref).transpose().map_err(Clone::clone);
+        let query = query.and_then(|secret| queries::query(&metric.spec, &asked, self.provider.prometheus(), secret));
+        let sample = match query {
             Ok(query) => self.provider.ask(&query, max_age).await,
-            Err(why) => failed(why),
-        }
+            Err(why) => Sample::Error(format!("metric {}: {why}", metric.name)),
+        };
+        ((metric.name.clone(), version.name.clone()), sample)
     }
 }
 
+/// What is asked for: a metric of a version.
+struct Question<'a> {
+    metric: &'a Metric,
+    version: &'a Version,
+    secret: Option<&'a Result<Secret, String>>,
+}
+
+/// Keys and values of a Secret.
+type Secret = BTreeMap<String, String>;
+
+/// The Secrets of these metrics, each read once, by namespace and name.
+async fn secrets(context: &Context, metrics: &[Metric]) -> BTreeMap<Option<(String, String)>, Result<Secret, String>> {
+    let places: BTreeSet<(String, String)> = metrics.iter().filter_map(Metric::secret).collect();
+    let mut secrets = BTreeMap::new();
+    for (namespace, name) in places {
+        let read = secret(context, &namespace, &name).await;
+        secrets.insert(Some((namespace, name)), read);
+    }
+    secrets
+}
+
 impl Metric {
+    /// Namespace and name of its Secret.
+    fn secret(&self) -> Option<(String, String)> {
+        Some((self.namespace.clone(), self.spec.secret.clone()?))
+    }
+
     fn measured(&self) -> Measured {
         Measured {
             name: self.name.clone(),
@@ -206,8 +244,7 @@ fn read(context: &Context, namespace: &str, name: &str) -> Option<Result<MetricS
     Some(error.map_or(Ok(spec), Err))
 }
 
-/// Keys and values of a Secret.
-async fn secret(context: &Context, namespace: &str, name: &str) -> Result<BTreeMap<String, String>, String> {
+async fn secret(context: &Context, namespace: &str, name: &str) -> Result<Secret, String> {
     let resource = Resource {
         group: String::new(),
         version: "v1".to_owned(),

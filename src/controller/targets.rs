@@ -61,8 +61,9 @@ impl Targets {
         lines.known = true;
     }
 
-    /// Puts an experiment in line, and gives it the target when it is its turn. The name of the one that is right before it.
-    pub fn claim(&self, standing: &Standing) -> Option<Arc<str>> {
+    /// Puts an experiment in line, and gives it the target when it is its turn. The name of the one that is right before it; and
+    /// the one that was right behind it where it stood before, if that was elsewhere.
+    pub fn claim(&self, standing: &Standing) -> (Option<Arc<str>>, Option<Key>) {
         self.lock().claim(standing)
     }
 
@@ -78,28 +79,29 @@ impl Targets {
 }
 
 impl Queues {
-    fn join(&mut self, standing: &Standing) {
+    fn join(&mut self, standing: &Standing) -> Option<Key> {
         let target: Target = (Arc::clone(&standing.key.0), Arc::clone(&standing.target));
         let turn: Turn = (standing.created, Arc::clone(&standing.key.1));
         let place = (target.clone(), turn.clone());
-        if self.places.get(&standing.key).is_some_and(|before| *before != place) {
-            self.leave(&standing.key);
-        }
+        let elsewhere = self.places.get(&standing.key).is_some_and(|before| *before != place);
+        // One of that name was deleted, and this one made in its place.
+        let moved = if elsewhere { self.leave(&standing.key) } else { None };
         let has = self.by_target.entry(target).or_default().entry(turn).or_default();
         *has |= standing.acquired;
         self.places.insert(standing.key.clone(), place);
+        moved
     }
 
-    fn claim(&mut self, standing: &Standing) -> Option<Arc<str>> {
-        self.join(standing);
+    fn claim(&mut self, standing: &Standing) -> (Option<Arc<str>>, Option<Key>) {
+        let moved = self.join(standing);
         let target = (Arc::clone(&standing.key.0), Arc::clone(&standing.target));
-        let line = self.by_target.get_mut(&target)?;
+        let line = self.by_target.entry(target).or_default();
         let turn: Turn = (standing.created, Arc::clone(&standing.key.1));
         let before = before(line, &turn);
         if before.is_none() {
             line.insert(turn, true);
         }
-        before
+        (before, moved)
     }
 
     fn leave(&mut self, key: &Key) -> Option<Key> {
@@ -144,7 +146,7 @@ mod tests {
     }
 
     fn holder(targets: &Targets, name: &str, created: i64) -> Option<String> {
-        let holder = targets.claim(&standing(name, created, false));
+        let (holder, _) = targets.claim(&standing(name, created, false));
         holder.map(|holder| holder.to_string())
     }
 
@@ -200,6 +202,17 @@ mod tests {
     }
 
     #[test]
+    fn when_the_first_is_made_anew_before_anybody_saw_it_go_the_next_is_told() {
+        let targets = Targets::default();
+        targets.know([standing("a", 1, true), standing("b", 2, false)]);
+        assert_eq!(holder(&targets, "b", 2).as_deref(), Some("a"));
+        let (before, told) = targets.claim(&standing("a", 3, false));
+        assert_eq!(before.as_deref(), Some("b"));
+        assert_eq!(told, Some(("shop".into(), "b".into())));
+        assert_eq!(holder(&targets, "b", 2), None);
+    }
+
+    #[test]
     fn targets_of_one_name_in_two_namespaces_are_two() {
         let targets = Targets::default();
         assert_eq!(holder(&targets, "a", 1), None);
@@ -207,7 +220,7 @@ mod tests {
             key: ("other".into(), "b".into()),
             ..standing("b", 2, false)
         };
-        assert_eq!(targets.claim(&other), None);
+        assert_eq!(targets.claim(&other), (None, None));
     }
 
     #[test]

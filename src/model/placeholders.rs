@@ -1,12 +1,36 @@
 //! Placeholders in texts: `$name`, `${name}`.
 
+/// Bytes that values may make of a text: they are users', and each can stand there thousands of times.
+pub const LONGEST: usize = 32 * 1024;
+
+/// Why a text cannot be filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unfilled {
+    /// The placeholder of this name has no value.
+    Unknown(String),
+    /// It would be longer than `LONGEST`.
+    TooLong,
+}
+
+impl Unfilled {
+    /// In a sentence; `unknown` says it of a placeholder without value.
+    pub fn words(self, unknown: impl FnOnce(String) -> String) -> String {
+        match self {
+            Self::Unknown(name) => unknown(name),
+            Self::TooLong => {
+                format!("with its placeholders filled in it has more than {LONGEST} bytes: shorten the values")
+            }
+        }
+    }
+}
+
 /// The text with the values of its placeholders.
 ///
 /// A placeholder is `$` and an identifier, or `${…}` with any name of letters, digits, `_`, `-` and `.`; `$$` is `$`. A `$`
 /// before anything else stays, as PromQL and regular expressions have it. Values are not looked at again.
 ///
-/// Errors: the name of the first placeholder that has no value.
-pub fn fill<'a>(text: &str, value: impl Fn(&str) -> Option<&'a str>) -> Result<String, String> {
+/// Errors: the first placeholder that has no value, or a text that would be longer than `LONGEST`.
+pub fn fill<'a>(text: &str, value: impl Fn(&str) -> Option<&'a str>) -> Result<String, Unfilled> {
     let mut filled = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('$') {
@@ -15,11 +39,14 @@ pub fn fill<'a>(text: &str, value: impl Fn(&str) -> Option<&'a str>) -> Result<S
             filled.push('$');
             rest = tail;
         } else if let Some((name, tail)) = placeholder(after) {
-            filled.push_str(value(name).ok_or_else(|| name.to_owned())?);
+            filled.push_str(value(name).ok_or_else(|| Unfilled::Unknown(name.to_owned()))?);
             rest = tail;
         } else {
             filled.push('$');
             rest = after;
+        }
+        if filled.len() > LONGEST {
+            return Err(Unfilled::TooLong);
         }
     }
     filled.push_str(rest);
@@ -43,7 +70,7 @@ fn placeholder(after: &str) -> Option<(&str, &str)> {
 mod tests {
     use super::*;
 
-    fn filled(text: &str) -> Result<String, String> {
+    fn filled(text: &str) -> Result<String, Unfilled> {
         fill(text, |name| match name {
             "a" => Some("1"),
             "_long_Name2" => Some("2"),
@@ -94,9 +121,18 @@ mod tests {
     #[test]
     fn the_first_unknown_placeholder_is_named() {
         for text in ["$b", "${b}", "$a $b $c", "$$ ${b}-$c"] {
-            assert_eq!(filled(text), Err("b".to_owned()), "{text}");
+            assert_eq!(filled(text), Err(Unfilled::Unknown("b".to_owned())), "{text}");
         }
-        assert_eq!(filled("$ab"), Err("ab".to_owned()));
-        assert_eq!(filled("${a-b}"), Err("a-b".to_owned()));
+        assert_eq!(filled("$ab"), Err(Unfilled::Unknown("ab".to_owned())));
+        assert_eq!(filled("${a-b}"), Err(Unfilled::Unknown("a-b".to_owned())));
+    }
+
+    #[test]
+    fn a_text_is_not_longer_than_it_may_be_however_often_a_value_stands_in_it() {
+        let value = "x".repeat(4096);
+        let filled = |times: usize| fill(&"$a".repeat(times), |_| Some(&value));
+        assert_eq!(filled(8).unwrap().len(), LONGEST);
+        assert_eq!(filled(9), Err(Unfilled::TooLong));
+        assert_eq!(filled(8000), Err(Unfilled::TooLong));
     }
 }

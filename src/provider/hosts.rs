@@ -8,6 +8,9 @@ use http::uri::Authority;
 
 use super::Settings;
 
+/// Where Prometheus answers instant queries.
+const QUERY: &str = "/api/v1/query";
+
 /// The hosts that may be asked.
 pub struct Hosts(Vec<Allowed>);
 
@@ -16,6 +19,8 @@ pub struct Hosts(Vec<Allowed>);
 struct Allowed {
     host: String,
     port: Option<u16>,
+    /// The only path, if there is one: Prometheus can be told to do more than to answer.
+    path: Option<String>,
 }
 
 impl Hosts {
@@ -32,7 +37,12 @@ impl Hosts {
             if base.contains(['?', '#']) {
                 return Err(wrong("remove what begins with ? or #".to_owned()));
             }
-            hosts.push(Allowed { host, port: Some(port) });
+            let path = base.parse::<Uri>()?.path().trim_end_matches('/').to_owned() + QUERY;
+            hosts.push(Allowed {
+                host,
+                port: Some(port),
+                path: Some(path),
+            });
         }
         for entry in &settings.allowed_hosts {
             hosts.push(allowed(entry)?);
@@ -45,9 +55,18 @@ impl Hosts {
     /// Errors: it may not, and why, in a sentence.
     pub fn check(&self, url: &str) -> Result<String, String> {
         let (host, port) = target(url)?;
-        let matches = |allowed: &Allowed| allowed.host == host && allowed.port.is_none_or(|allowed| allowed == port);
-        if self.0.iter().any(matches) {
+        let is_it = |allowed: &&Allowed| allowed.host == host && allowed.port.is_none_or(|allowed| allowed == port);
+        let path = url.parse::<Uri>().map_err(|error| format!("it is no URL: {error}"))?;
+        let is_path = |allowed: &Allowed| allowed.path.as_ref().is_none_or(|allowed| *allowed == path.path());
+        let known: Vec<&Allowed> = self.0.iter().filter(is_it).collect();
+        if known.iter().any(|allowed| is_path(allowed)) {
             return Ok(format!("{host}:{port}"));
+        }
+        if let Some(path) = known.iter().find_map(|allowed| allowed.path.as_ref()) {
+            return Err(format!(
+                "of the operator's Prometheus {path} alone may be asked: whoever runs the operator can add {host}:{port} to its \
+                 chart's experiments.allowedHosts"
+            ));
         }
         Err(format!(
             "host {host}:{port} is not among the hosts that this operator may ask ({}): whoever runs the operator can add it to \
@@ -93,7 +112,7 @@ fn allowed(entry: &str) -> anyhow::Result<Allowed> {
     let known = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
     let authority = written.parse().ok().filter(|_| written.chars().all(known));
     match authority.as_ref().and_then(split) {
-        Some((host, port)) => Ok(Allowed { host, port }),
+        Some((host, port)) => Ok(Allowed { host, port, path: None }),
         None => bail!("{entry:?} is no host that can be allowed: write host, or host:port, as in api.example.com:443"),
     }
 }
@@ -125,10 +144,16 @@ mod tests {
         .unwrap();
         let table = [
             (
-                "http://prometheus.monitoring:9090/api/v1/query?query=up",
+                "http://prometheus.monitoring:9090/base/api/v1/query?query=up",
                 Some("prometheus.monitoring:9090"),
             ),
-            ("https://prometheus.monitoring:9090", Some("prometheus.monitoring:9090")),
+            ("https://prometheus.monitoring:9090", None),
+            (
+                "http://prometheus.monitoring:9090/base/api/v1/query",
+                Some("prometheus.monitoring:9090"),
+            ),
+            ("http://prometheus.monitoring:9090/base/../-/quit", None),
+            ("http://prometheus.monitoring:9090/base/-/quit", None),
             ("http://prometheus.monitoring/", None),
             ("http://prometheus.monitoring:9091/", None),
             ("http://any.example", Some("any.example:80")),

@@ -26,14 +26,14 @@ use super::answers::{brief, number};
 use super::prometheus;
 use crate::model::query::Sample;
 
-/// How many programs may run: each takes a few milliseconds, and at most `MEMORY`.
-const AT_ONCE: usize = 2;
+/// How many programs may run: each takes a few milliseconds, and at most `MEMORY`, of what the Pod has.
+const AT_ONCE: usize = 1;
 
 /// Room for the calls of a program: parser and interpreter call themselves. It takes memory only as far as it is used.
 const STACK: usize = 32 * 1024 * 1024;
 
 /// Memory that the process of a program may have, its stack included, in bytes.
-const MEMORY: u64 = 96 * 1024 * 1024;
+const MEMORY: u64 = 64 * 1024 * 1024;
 
 /// Processor time that the process of a program may take, in seconds: should nobody be there to kill it.
 const SECONDS: u64 = 10;

@@ -43,7 +43,7 @@ where
     });
     let provider = Provider::new(Settings {
         prometheus: Some(address.clone()),
-        allowed_hosts: vec![],
+        allowed_hosts: vec!["127.0.0.1".to_owned()],
     });
     Served {
         address,

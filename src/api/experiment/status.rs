@@ -220,11 +220,11 @@ pub struct AggregatedMetrics {
     pub timestamp: DateTime<Utc>,
     /// By name of the metric.
     #[serde(default)]
-    #[schemars(extend("maxProperties" = 64))]
+    #[schemars(extend("maxProperties" = 128))]
     pub data: BTreeMap<String, AggregatedMetric>,
     /// The names of the metrics in the order in which people read them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(max = 317)))]
+    #[schemars(length(max = 128), inner(length(max = 317)))]
     pub order: Vec<String>,
 }
 

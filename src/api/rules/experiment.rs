@@ -39,6 +39,11 @@ pub const KNATIVE_TARGET: &str = "task knative/init-experiment waits for the Kna
 pub const POINTER: &str = "Fieldpaths must start with '/': fieldPath is a JSON pointer, as in /spec/traffic/0/percent";
 /// The lock's key.
 pub const TARGET_CHANGED: &str = "an experiment keeps its target: make another experiment for another target";
+/// What is compared, and where weights stand, is what is rolled back.
+pub const VERSIONS_CHANGED: &str =
+    "an experiment keeps its versions and where their weights stand: make another experiment for others";
+/// Two weights in one place.
+pub const ONE_PLACE: &str = "the weights of two versions stand in one place: give each its own weightObjRef";
 /// An objective without limit says nothing.
 pub const NO_LIMIT: &str = "an objective without limit would always be met: give upperLimit, lowerLimit or both";
 /// What a limit is.
@@ -102,6 +107,11 @@ pub fn rules() -> Vec<Rule> {
             "!oldSelf.hasValue() || self == oldSelf.value()",
         ),
     ];
+    rules.push(Rule::new(
+        &["spec.versionInfo"],
+        VERSIONS_CHANGED,
+        "!oldSelf.hasValue() || self == oldSelf.value()",
+    ));
     rules.extend(actions());
     rules.extend(versions());
     rules

@@ -122,17 +122,11 @@ pub const ROUTE_POLICY: &[Text] = &[
     },
     Text {
         at: &["spec.versions[].resources[].apiVersion"],
-        longest: 253,
-        pattern: "^([a-z0-9]([-.a-z0-9]*[a-z0-9])?/)?v[0-9][a-z0-9]*$",
-        holds: api_version,
-        message: "an API version is [<group>/]<version>: write it as in v1 or apps/v1",
+        ..API_VERSION
     },
     Text {
         at: &["spec.versions[].resources[].kind"],
-        longest: 63,
-        pattern: "^[A-Z][A-Za-z0-9]*$",
-        holds: kind,
-        message: "a kind is written as in Deployment or Service",
+        ..KIND
     },
     Text {
         at: &["spec.route.httpRoute.hostnames[]", "spec.route.virtualService.hosts[]"],
@@ -154,6 +148,22 @@ pub const ROUTE_POLICY: &[Text] = &[
     },
 ];
 
+const API_VERSION: Text = Text {
+    at: &[],
+    longest: 253,
+    pattern: "^([a-z0-9]([-.a-z0-9]*[a-z0-9])?/)?v[0-9][a-z0-9]*$",
+    holds: api_version,
+    message: "an API version is [<group>/]<version>: write it as in v1 or apps/v1",
+};
+
+const KIND: Text = Text {
+    at: &[],
+    longest: 63,
+    pattern: "^[A-Z][A-Za-z0-9]*$",
+    holds: kind,
+    message: "a kind is written as in Deployment or Service",
+};
+
 const METRIC_NAME: Text = Text {
     at: &[],
     longest: 317,
@@ -173,6 +183,30 @@ pub const EXPERIMENT: &[Text] = &[
             "spec.criteria.objectives[].metric",
         ],
         ..METRIC_NAME
+    },
+    Text {
+        at: &[
+            "spec.versionInfo.baseline.weightObjRef.apiVersion",
+            "spec.versionInfo.candidates[].weightObjRef.apiVersion",
+        ],
+        ..API_VERSION
+    },
+    Text {
+        at: &[
+            "spec.versionInfo.baseline.weightObjRef.kind",
+            "spec.versionInfo.candidates[].weightObjRef.kind",
+        ],
+        ..KIND
+    },
+    Text {
+        at: &[
+            "spec.versionInfo.baseline.weightObjRef.name",
+            "spec.versionInfo.candidates[].weightObjRef.name",
+        ],
+        longest: 253,
+        pattern: SUBDOMAIN,
+        holds: subdomain,
+        message: "this is the name of an object in the Experiment's namespace: write at most 253 lower case letters, digits, - and .",
     },
     Text {
         at: &["spec.versionInfo.releaseRef.name"],

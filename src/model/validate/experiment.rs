@@ -8,7 +8,8 @@ use crate::api::experiment::{
 use crate::api::metric::{AuthType, Method, MetricSpec, PROMETHEUS};
 use crate::api::rules::experiment::{
     A_CANDIDATE, ACTION, BAD_LIMIT, CONFORMANCE_CANDIDATES, DUPLICATE_NAME, KNATIVE_TARGET, NO_LIMIT, NO_PLACE,
-    NO_REWARD, NOTHING_MOVES, ONE_CANDIDATE, ONE_REWARD, OTHER_NAMESPACE, OTHER_TARGET, POINTER, TASK, TWO_PLACES,
+    NO_REWARD, NOTHING_MOVES, ONE_CANDIDATE, ONE_PLACE, ONE_REWARD, OTHER_NAMESPACE, OTHER_TARGET, POINTER, TASK,
+    TWO_PLACES,
 };
 use crate::api::rules::metric::{BODY, NO_AUTH, NO_EXPRESSION, NO_QUERY, NO_SECRET, NO_URL};
 use crate::model::experiment as valid;
@@ -144,6 +145,16 @@ fn check_versions(info: &ObjectInfo, spec: &ExperimentSpec, error: &mut impl FnM
     }
     if release && without < spec.version_info.candidates.len() + 1 {
         error("spec.versionInfo", TWO_PLACES);
+    }
+    let places: Vec<_> = versions(spec)
+        .filter_map(|(_, version)| version.weight_obj_ref.as_ref())
+        .collect();
+    if places
+        .iter()
+        .enumerate()
+        .any(|(index, place)| places.iter().take(index).any(|other| other == place))
+    {
+        error("spec.versionInfo", ONE_PLACE);
     }
     for (at, version) in versions(spec) {
         let Some(place) = &version.weight_obj_ref else {

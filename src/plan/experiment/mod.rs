@@ -66,8 +66,8 @@ pub fn next(
             let left = due(experiment, status, now) - now;
             if left <= Duration::zero() {
                 Next::Iterate
-            } else if is_suspended(status) {
-                Next::Report(Box::new(report::resumed(experiment, status, now)))
+            } else if !says_that_it_runs(experiment, status) {
+                Next::Report(Box::new(report::resumed(experiment, status, left, now)))
             } else {
                 Next::Nothing(Some(left))
             }
@@ -86,8 +86,10 @@ pub fn elapsed(status: &ExperimentStatus, now: DateTime<Utc>) -> i64 {
     status.start_time.map_or(0, |start| (now - start).num_seconds())
 }
 
-fn is_suspended(status: &ExperimentStatus) -> bool {
-    conditions::find(&status.conditions, conditions::READY).is_some_and(|ready| ready.reason == reason::SUSPENDED)
+/// Whether status says so, of this generation: not that something keeps it from going on.
+fn says_that_it_runs(experiment: &Experiment, status: &ExperimentStatus) -> bool {
+    let ready = conditions::find(&status.conditions, conditions::READY);
+    status.observed_generation == experiment.generation && ready.is_some_and(|ready| ready.reason == reason::RUNNING)
 }
 
 /// Tells it, unless it was told.

@@ -79,6 +79,13 @@ fn refusal(place: &Place, object: &Value) -> Option<String> {
     let text = |owner: &Value, key: &str| owner.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let policy = owners.find(|owner| text(owner, "apiVersion").starts_with(api::GROUP));
     let what = place.object();
+    if let Some(fields) = fields(place).filter(|fields| !fields.iter().any(|field| matches(field, &place.pointer))) {
+        let path = &place.pointer;
+        return Some(format!(
+            "{path} of {what} is no weight: write fieldPath as in {}",
+            fields.join(" or ")
+        ));
+    }
     if place.kind == "ConfigMap" && label(labels::WATCH) != Some("true") {
         return Some(format!(
             "{what} is not for experiments: give it label {}: \"true\"",
@@ -97,6 +104,33 @@ fn refusal(place: &Place, object: &Value) -> Option<String> {
         text(policy, "kind"),
         text(policy, "name"),
     ))
+}
+
+/// The fields of a kind that are weights, `N` for any number and `*` for any name: whoever may create experiments must not
+/// be able to change others. `None`: a kind that whoever runs the operator has added, and knows.
+fn fields(place: &Place) -> Option<&'static [&'static str]> {
+    let group = place.api_version.rsplit_once('/').map_or("", |(group, _)| group);
+    match (group, place.kind.as_str()) {
+        ("", "ConfigMap") => Some(&["/data/*", "/metadata/annotations/iter8.tools~1weight"]),
+        ("serving.knative.dev", "Service") => Some(&["/spec/traffic/N/percent"]),
+        ("networking.istio.io", "VirtualService") => Some(&[
+            "/spec/http/N/route/N/weight",
+            "/spec/tcp/N/route/N/weight",
+            "/spec/tls/N/route/N/weight",
+        ]),
+        ("gateway.networking.k8s.io", "HTTPRoute") => Some(&["/spec/rules/N/backendRefs/N/weight"]),
+        _ => None,
+    }
+}
+
+fn matches(field: &str, pointer: &str) -> bool {
+    let (fields, parts) = (field.split('/'), pointer.split('/'));
+    let is = |(field, part): (&str, &str)| match field {
+        "N" => !part.is_empty() && part.bytes().all(|c| c.is_ascii_digit()),
+        "*" => !part.is_empty(),
+        name => name == part,
+    };
+    fields.clone().count() == parts.clone().count() && fields.zip(parts).all(is)
 }
 
 /// Patches (RFC 6902) that bring the objects to these weights, each only for the version of the object that was read. None for

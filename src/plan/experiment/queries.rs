@@ -10,7 +10,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::api::experiment::NamedValue;
 use crate::api::metric::{AuthType, Method, MetricSpec, PROMETHEUS};
 use crate::api::rules::metric::{BODY, NO_EXPRESSION, NO_QUERY, NO_SECRET, NO_URL};
-use crate::model::placeholders;
+use crate::model::placeholders::{self, Unfilled};
 use crate::model::query::{Query, Reader};
 
 #[cfg(test)]
@@ -84,7 +84,8 @@ pub fn query(
 
 /// The values of placeholders in parameters and body.
 struct Values<'a> {
-    asked: &'a Asked<'a>,
+    version: String,
+    variables: Vec<(&'a str, String)>,
     interval: String,
     elapsed_time: String,
 }
@@ -93,38 +94,60 @@ impl<'a> Values<'a> {
     fn new(asked: &'a Asked<'a>) -> Self {
         // No window of a query may be empty.
         let seconds = asked.elapsed_seconds.max(1);
+        let variables = asked.variables.iter();
         Self {
-            asked,
+            version: asked.version.to_owned(),
+            variables: variables
+                .map(|variable| (variable.name.as_str(), variable.value.clone()))
+                .collect(),
             interval: format!("{seconds}s"),
             elapsed_time: seconds.to_string(),
         }
     }
 
+    /// The same with values as they stand within strings of JSON.
+    fn escaped(&self) -> Self {
+        let escape = |text: &str| {
+            let quoted = serde_json::Value::from(text).to_string();
+            let inner = quoted.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+            inner.unwrap_or_default().to_owned()
+        };
+        let variables = self.variables.iter();
+        Self {
+            version: escape(&self.version),
+            variables: variables.map(|(name, value)| (*name, escape(value))).collect(),
+            interval: self.interval.clone(),
+            elapsed_time: self.elapsed_time.clone(),
+        }
+    }
+
     /// Variables can stand for the version's name, but not for the time.
     fn get(&self, name: &str) -> Option<&str> {
-        let variable = || self.asked.variables.iter().find(|variable| variable.name == name);
+        let variable = || self.variables.iter().find(|(variable, _)| *variable == name);
         match name {
             "interval" => Some(&self.interval),
             "elapsedTime" => Some(&self.elapsed_time),
             _ => variable()
-                .map(|variable| variable.value.as_str())
-                .or_else(|| (name == "name").then_some(self.asked.version)),
+                .map(|(_, value)| value.as_str())
+                .or_else(|| (name == "name").then_some(self.version.as_str())),
         }
     }
 
     fn fill(&self, text: &str) -> Result<String, String> {
-        placeholders::fill(text, |name| self.get(name)).map_err(|name| {
+        let unknown = |name: String| {
             format!(
                 "${name} is no variable of version {}: add it to the version's variables, or write $${name} for the text \
                  itself",
-                self.asked.version
+                self.version
             )
-        })
+        };
+        placeholders::fill(text, |name| self.get(name)).map_err(|unfilled| unfilled.words(unknown))
     }
 }
 
+/// Values are escaped: they are part of a string, or a number, and never more.
 fn filled_body(body: &str, values: &Values<'_>) -> Result<String, String> {
-    let body = values.fill(body)?;
+    let body = values.escaped().fill(body)?;
     match serde_json::from_str::<serde::de::IgnoredAny>(&body) {
         Ok(_) => Ok(body),
         Err(error) => Err(format!("body is not JSON when placeholders are filled in: {error}")),
@@ -160,13 +183,15 @@ fn address(
         .chain(secret.into_iter().flatten())
         .map(|(name, value)| (name.as_str(), utf8_percent_encode(value, IN_URL).to_string()))
         .collect();
-    let url = placeholders::fill(template, |name| encoded.get(name).map(String::as_str)).map_err(|name| {
+    let unknown = |name: String| {
         format!(
             "urlTemplate: ${name} is no variable of version {} and no key of the Secret: add it, or write $${name} for the \
              text itself",
             asked.version
         )
-    })?;
+    };
+    let url = placeholders::fill(template, |name| encoded.get(name).map(String::as_str));
+    let url = url.map_err(|unfilled| unfilled.words(unknown))?;
     // It is not shown: a value of the Secret may be in it.
     match url.parse::<Uri>() {
         Ok(uri) if uri.scheme().is_some() && uri.host().is_some() => Ok(url),
@@ -192,7 +217,12 @@ fn with_params(address: &str, params: &[NamedValue], values: &Values<'_>) -> Res
         Some((_, before)) if before.is_empty() || before.ends_with('&') => "",
         Some(_) => "&",
     };
-    Ok(format!("{address}{joint}{}", form.finish()))
+    let url = format!("{address}{joint}{}", form.finish());
+    // http's own limit is 64 KiB.
+    if url.len() > placeholders::LONGEST {
+        return Err(Unfilled::TooLong.words(|name| name));
+    }
+    Ok(url)
 }
 
 fn headers(metric: &MetricSpec, secret: Option<&Secret>) -> Result<Vec<(String, String)>, String> {
@@ -202,9 +232,11 @@ fn headers(metric: &MetricSpec, secret: Option<&Secret>) -> Result<Vec<(String, 
         let name = &template.name;
         let value = match secret {
             Some(secret) => {
-                placeholders::fill(&template.value, |key| secret.get(key).map(String::as_str)).map_err(|key| {
+                let unknown = |key: String| {
                     format!("header {name}: the Secret has no key {key}: add it, or write $${key} for the text itself")
-                })?
+                };
+                let value = placeholders::fill(&template.value, |key| secret.get(key).map(String::as_str));
+                value.map_err(|unfilled| unfilled.words(unknown))?
             }
             None => template.value.clone(),
         };

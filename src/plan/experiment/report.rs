@@ -111,10 +111,14 @@ impl<'a> Draft<'a> {
         };
         let stage = self.status.stage.unwrap_or_default();
         let completed = stage == Stage::Completed;
+        let decided = conditions::find(&self.before.conditions, COMPLETED)
+            .filter(|_| self.before.stage == Some(Stage::Finishing) && !completed)
+            .map(|before| (before.reason.clone(), before.message.clone()));
+        let (decided, why) = decided.unwrap_or_else(|| (reason.to_owned(), message.clone()));
         let acquired = stage > Stage::Waiting;
         let failed = reason == reason::INVALID_EXPERIMENT || (completed && self.status.verdict == Verdict::Error);
         let verdicts = vec![
-            verdict(COMPLETED, completed, reason, &message),
+            verdict(COMPLETED, completed, &decided, &why),
             verdict(FAILED, failed, reason, if failed { &message } else { "" }),
             verdict(
                 TARGET_ACQUIRED,
@@ -174,21 +178,34 @@ pub fn suspended(experiment: &Experiment, before: &ExperimentStatus, now: DateTi
     Draft::new(experiment, before, now).report(not_yet(reason::SUSPENDED, message), None)
 }
 
-/// It is not suspended any more.
-pub fn resumed(experiment: &Experiment, before: &ExperimentStatus, now: DateTime<Utc>) -> Report {
-    Draft::new(experiment, before, now).report(running(experiment, before), None)
+/// It goes on: it is not suspended any more, what was in its way is gone, or it was edited.
+pub fn resumed(experiment: &Experiment, before: &ExperimentStatus, left: Duration, now: DateTime<Utc>) -> Report {
+    let mut draft = Draft::new(experiment, before, now);
+    let done = before.completed_iterations;
+    if done > 0 {
+        draft.say(reason::ITERATION_UPDATE, &format!("Completed Iteration {done}"));
+    } else {
+        draft.say(
+            reason::STAGE_ADVANCED,
+            &format!("Advanced to {}", Stage::Running.as_str()),
+        );
+    }
+    draft.report(running(experiment, before), Some(left))
 }
 
 /// Something keeps it from beginning, or from going on.
 pub fn hindered(experiment: &Experiment, before: &ExperimentStatus, why: &Failure, now: DateTime<Utc>) -> Report {
     let mut draft = Draft::new(experiment, before, now);
-    draft.say(&why.reason, &why.message);
-    let same = conditions::find(&before.conditions, conditions::READY).is_some_and(|ready| ready.reason == why.reason);
-    if !same {
+    let told = conditions::find(&before.conditions, conditions::READY).filter(|ready| ready.reason == why.reason);
+    // The words of others may differ each time, and each status would be the next reason to try.
+    let of_others = why.reason == reason::WEIGHT_REDISTRIBUTION_FAILED;
+    let message = told.filter(|_| of_others).map_or(&why.message, |told| &told.message);
+    draft.say(&why.reason, message);
+    if told.is_none() {
         draft.events.push(Event::warning(&why.reason, why.message.clone()));
     }
     let again = Some(Duration::seconds(LOOK_AGAIN_AFTER));
-    draft.report(not_yet(&why.reason, why.message.clone()), again)
+    draft.report(not_yet(&why.reason, message.clone()), again)
 }
 
 /// It breaks a rule: as good as failed, until it is edited.
@@ -259,6 +276,7 @@ pub fn edited(
     draft.status.current_weight_distribution = found;
     draft.events.push(Event::warning(reason::WEIGHTS_EDITED, note));
     if draft.status.stage == Some(Stage::Finishing) {
+        draft.status.rolled_back = false;
         return finish(draft);
     }
     let ready = running(experiment, &draft.status);
@@ -272,8 +290,8 @@ pub fn finished(experiment: &Experiment, before: &ExperimentStatus, now: DateTim
 
 fn finish(mut draft: Draft<'_>) -> Report {
     draft.complete();
-    // What it said when the end was decided.
-    let message = conditions::find(&draft.before.conditions, conditions::READY).map(|ready| ready.message.clone());
+    // What it said when the end was decided: `Ready` may have told of something else since.
+    let message = conditions::find(&draft.before.conditions, COMPLETED).map(|completed| completed.message.clone());
     let ready = ended(draft.status.verdict, message.unwrap_or_default());
     draft.report(ready, None)
 }
@@ -364,7 +382,7 @@ fn conclude(mut draft: Draft<'_>, assessment: &Assessment, rolls_back: bool) -> 
     };
     draft.status.verdict = verdict;
     if rolls_back {
-        draft.status.rolled_back = true;
+        draft.status.rolled_back = experiment.moves_weights();
         draft.status.recommended_baseline = experiment
             .versions
             .first()
@@ -372,8 +390,8 @@ fn conclude(mut draft: Draft<'_>, assessment: &Assessment, rolls_back: bool) -> 
         draft.events.push(Event::warning(
             reason::ROLLED_BACK,
             match words(&draft.status.current_weight_distribution) {
-                weights if weights.is_empty() => message.clone(),
-                weights => format!("{message}; the weights are put back: {weights}"),
+                weights if draft.status.rolled_back => format!("{message}; the weights are put back: {weights}"),
+                _ => format!("{message}; there are no weights to put back"),
             },
         ));
     }

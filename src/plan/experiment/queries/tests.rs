@@ -178,6 +178,13 @@ fn a_body_is_json_and_says_so() {
     )
     .unwrap();
     assert_eq!(query.body.as_deref(), Some("{\"last\": 285, \"of\": \"app-v2\"}"));
+    let sly = [named("revision", "x\", \"of\": \"all\n")];
+    let query = made(&metric("{\"of\": \"$revision\"}"), &sly, None).unwrap();
+    assert_eq!(
+        query.body.as_deref(),
+        Some("{\"of\": \"x\\\", \\\"of\\\": \\\"all\\n\"}"),
+        "a value adds no field"
+    );
     assert_eq!(query.method, Method::Post);
     assert_eq!(
         query.headers,

@@ -124,7 +124,7 @@ fn weights_are_read_and_patched_where_they_stand_and_nowhere_else() {
         "target": "web", "strategy": { "testingPattern": "Canary" },
         "versionInfo": {
             "baseline": { "name": "a" },
-            "candidates": [{ "name": "b", "weightObjRef": reference("ConfigMap", "split", "/data/weights/0") }],
+            "candidates": [{ "name": "b", "weightObjRef": reference("ConfigMap", "split", "/data/weight") }],
         },
     });
     let experiment = valid(&spec);
@@ -133,7 +133,7 @@ fn weights_are_read_and_patched_where_they_stand_and_nowhere_else() {
         let metadata = json!({ "resourceVersion": "7", "labels": labels });
         BTreeMap::from([(
             key.clone(),
-            json!({ "metadata": metadata, "data": { "weights": [weight] } }),
+            json!({ "metadata": metadata, "data": { "weight": weight } }),
         )])
     };
     let watched = || json!({ "iter8.tools/watch": "true" });
@@ -148,7 +148,7 @@ fn weights_are_read_and_patched_where_they_stand_and_nowhere_else() {
         (object(json!({}), json!(30)), "give it label iter8.tools/watch"),
         (
             object(watched(), json!(101)),
-            "no integer from 0 to 100 at /data/weights/0",
+            "no integer from 0 to 100 at /data/weight",
         ),
         (object(watched(), json!({})), "no integer from 0 to 100"),
     ] {
@@ -166,11 +166,46 @@ fn weights_are_read_and_patched_where_they_stand_and_nowhere_else() {
     assert_eq!(
         patches[0].1,
         json!([
-            { "op": "replace", "path": "/data/weights/0", "value": "40" },
+            { "op": "replace", "path": "/data/weight", "value": "40" },
             { "op": "replace", "path": "/metadata/resourceVersion", "value": "7" },
         ])
     );
     assert!(places::patches(&experiment, &objects, &weights(30)).is_empty());
+}
+
+#[test]
+fn a_field_that_is_no_weight_is_not_moved_though_it_is_an_integer() {
+    let refused = |api_version: &str, kind: &str, path: &str| {
+        let reference = json!({ "apiVersion": api_version, "kind": kind, "name": "web", "fieldPath": path });
+        let experiment = valid(&json!({
+            "target": "web", "strategy": { "testingPattern": "Canary" },
+            "versionInfo": { "baseline": { "name": "a" }, "candidates": [{ "name": "b", "weightObjRef": reference }] },
+        }));
+        let labels = json!({ "iter8.tools/watch": "true" });
+        let object = json!({ "metadata": { "labels": labels } });
+        let key = places::keys(&experiment).remove(0);
+        places::read(&experiment, &BTreeMap::from([(key, object)]))
+            .unwrap_err()
+            .contains("is no weight")
+    };
+    let knative = ("serving.knative.dev/v1", "Service");
+    let istio = ("networking.istio.io/v1", "VirtualService");
+    let gateway = ("gateway.networking.k8s.io/v1", "HTTPRoute");
+    for ((api_version, kind), path, is_refused) in [
+        (knative, "/spec/traffic/0/percent", false),
+        (knative, "/spec/template/spec/containerConcurrency", true),
+        (knative, "/spec/template/spec/containers/0/env/0/value", true),
+        (istio, "/spec/http/1/route/0/weight", false),
+        (istio, "/spec/http/1/route/0/destination/port/number", true),
+        (gateway, "/spec/rules/0/backendRefs/12/weight", false),
+        (gateway, "/spec/rules/0/backendRefs/0/port", true),
+        (("v1", "ConfigMap"), "/data/split", false),
+        (("v1", "ConfigMap"), "/metadata/annotations/iter8.tools~1weight", false),
+        (("v1", "ConfigMap"), "/metadata/annotations/other", true),
+        (("example.com/v1", "Split"), "/spec/anything", false),
+    ] {
+        assert_eq!(refused(api_version, kind, path), is_refused, "{kind} {path}");
+    }
 }
 
 /// What one version's metric may say.
