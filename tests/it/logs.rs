@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
+use iter8::model::kind::Kind;
 use serde_json::{Value, json};
 
 use crate::support::manifest::{self, ready_after, version};
@@ -76,7 +77,7 @@ fn each_thing_that_changes_is_one_line_and_what_does_not_change_is_none() {
     test.start();
     test.wait_until("every kind is known", SOON, || {
         let known = test.log().matches("all objects are known").count();
-        holds(known == 7, test.log())
+        holds(known == Kind::ALL.len(), test.log())
     });
     let begin = test.log().lines().count();
     test.apply(&release(&[ready_after("web:2", "2s")]));

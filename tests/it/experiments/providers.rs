@@ -1,12 +1,20 @@
 //! Whom Metrics ask: nobody but those that the operator may ask, and nobody for nothing.
 
+use std::fs;
 use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::time::Duration;
 
+use iter8::api::experiment::NamedValue;
+use iter8::api::metric::MetricSpec;
+use iter8::model::query::Sample;
+use iter8::model::yaml;
+use iter8::plan::experiment::queries::{self, Asked};
+use iter8::provider::{Provider, Settings};
 use serde_json::{Value, json};
 
-use super::{at_most, ends, experiment, objective, says, with_objectives};
+use super::{Lab, at_most, ends, experiment, objective, says, with_objectives};
+use crate::support::api::RUNTIME;
 use crate::support::json_api::JsonApi;
 use crate::support::{SOON, Test, at_rest, equal, holds, skip_unless_local, stays};
 
@@ -180,4 +188,37 @@ fn an_experiment_that_has_ended_costs_nothing() {
         requests.retain(|request| request.verb != "watch");
         holds(requests.is_empty() && api.asked() == asked, requests)
     });
+}
+
+#[test]
+fn prometheus_understands_every_query_that_is_shipped() {
+    let Some(lab) = Lab::new("shipped") else {
+        return;
+    };
+    let provider = Provider::new(Settings {
+        prometheus: Some(lab.prometheus.url()),
+        ..Settings::default()
+    });
+    let provider = provider.unwrap();
+    let variables = ["revision", "namespace"].map(|name| NamedValue {
+        name: name.to_owned(),
+        value: lab.test.namespace.clone(),
+    });
+    let asked = Asked {
+        version: "web-1",
+        variables: &variables,
+        elapsed_seconds: 60,
+    };
+    for source in ["knative", "istio", "linkerd"] {
+        let file = format!("{}/config/metrics/{source}.yaml", env!("CARGO_MANIFEST_DIR"));
+        let metrics = yaml::read_all(&fs::read_to_string(file).unwrap()).unwrap();
+        assert_eq!(metrics.len(), 5, "{source}");
+        for metric in metrics {
+            let spec: MetricSpec = serde_json::from_value(metric["spec"].clone()).unwrap();
+            let query = queries::query(&spec, &asked, provider.prometheus(), None).unwrap();
+            let sample = RUNTIME.block_on(provider.ask(&query, Duration::ZERO));
+            // Nothing of these versions is scraped.
+            assert!(matches!(sample, Sample::NoData(_)), "{source}: {query:?}: {sample:?}");
+        }
+    }
 }
