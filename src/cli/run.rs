@@ -304,3 +304,30 @@ fn pages(probe: Probe, standing: Option<Standing>) -> Pages {
         ready: Arc::new(ready),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Only {
+        #[command(flatten)]
+        experiments: ExperimentArgs,
+    }
+
+    fn weight_targets(arguments: &[&str]) -> anyhow::Result<Vec<WeightTarget>> {
+        let all = ["iter8"].iter().chain(arguments);
+        Only::try_parse_from(all)?.experiments.weight_targets()
+    }
+
+    #[test]
+    fn an_operator_may_be_told_to_move_no_weights_at_all() {
+        assert_eq!(weight_targets(&[]).unwrap().len(), 4);
+        assert_eq!(weight_targets(&["--weight-targets="]).unwrap(), []);
+        let one = weight_targets(&["--weight-targets=configmaps:ConfigMap"]).unwrap();
+        assert_eq!((one[0].group.as_str(), one[0].kind.as_str()), ("", "ConfigMap"));
+        assert!(weight_targets(&["--weight-targets=configmaps"]).is_err());
+    }
+}

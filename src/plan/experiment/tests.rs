@@ -370,6 +370,54 @@ fn a_suspended_experiment_stands_still_and_goes_on_where_it_was() {
 }
 
 #[test]
+fn what_was_in_the_way_is_not_told_of_any_more_when_it_is_gone() {
+    let mut run = Run::new(experiment("Conformance", 0, &json!({})), &[]);
+    let good = latencies(&[("a", Some(1.0))]);
+    run.iterate(&good);
+    let failure = Failure::passing("WeightRedistributionFailed", "ConfigMap web does not exist");
+    run.take(report::hindered(&run.experiment, &run.status, &failure, time(run.now)));
+    assert_eq!(run.ready().0, "WeightRedistributionFailed");
+    run.settle(&good, &Ok(()));
+    assert_eq!(run.ready().0, "Running");
+    assert_eq!(run.status.message, "IterationUpdate: Completed Iteration 1");
+    assert_eq!(run.status.completed_iterations, 1);
+}
+
+#[test]
+fn weights_that_somebody_changed_are_not_put_back_and_the_end_says_why_it_ended() {
+    let objective = json!({ "metric": "latency", "upperLimit": 50, "rollback_on_failure": true });
+    let mut run = Run::new(
+        experiment("Canary", 1, &json!({ "criteria": { "objectives": [objective] } })),
+        &[100, 0],
+    );
+    run.iterate(&latencies(&[("a", Some(1.0)), ("b", Some(1.0))]));
+    let bad = latencies(&[("a", Some(1.0)), ("b", Some(99.0))]);
+    let now = time(run.now + 10);
+    run.take(report::iterated(
+        &run.experiment,
+        &run.status,
+        run.found(),
+        (&[], &bad),
+        now,
+    ));
+    assert_eq!(run.status.stage, Some(Stage::Finishing));
+    let failure = Failure::passing("WeightRedistributionFailed", "no answer");
+    run.take(report::hindered(&run.experiment, &run.status, &failure, now));
+    run.weights = vec![50, 50];
+    let found = run.found().unwrap();
+    run.take(report::edited(&run.experiment, &run.status, found, now));
+    assert_eq!(
+        (run.status.stage, run.status.rolled_back),
+        (Some(Stage::Completed), false)
+    );
+    let (reason, message) = run.ready();
+    assert_eq!(
+        (reason.as_str(), message.as_str()),
+        ("Failed", "latency of version b is 99, above 50")
+    );
+}
+
+#[test]
 fn an_iteration_is_due_one_interval_after_the_last_one_and_never_before() {
     let mut run = Run::new(experiment("Conformance", 0, &json!({})), &[]);
     let good = latencies(&[("a", Some(1.0))]);
