@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kube::Client;
-use tokio::sync::broadcast;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::sync::{Notify, broadcast};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::store::Store;
@@ -13,9 +13,11 @@ use crate::model::kind::{Kind, KindRef};
 
 mod crds;
 mod follow;
+mod patience;
 mod task;
 
 use crds::Crd;
+use patience::Patience;
 
 /// CRD changes that a kind's task may lag behind.
 const CRD_CHANGES: usize = 1024;
@@ -28,6 +30,7 @@ pub struct Watches {
     crds: broadcast::Sender<Crd>,
     tasks: Mutex<HashMap<KindRef, JoinHandle<()>>>,
     crd_task: JoinHandle<()>,
+    listed: Arc<Notify>,
 }
 
 impl Watches {
@@ -43,6 +46,7 @@ impl Watches {
             crds,
             tasks: Mutex::default(),
             crd_task,
+            listed: Arc::default(),
         }
     }
 
@@ -70,7 +74,8 @@ impl Watches {
             reports: false,
             known: false,
             refusals: 0,
-            waiting: JoinSet::new(),
+            patience: Patience::default(),
+            listed: Arc::clone(&self.listed),
         };
         tasks.insert(kind.clone(), tokio::spawn(task.run()));
     }

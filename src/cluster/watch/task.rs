@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use kube::Client;
 use kube::core::ApiResource;
+use tokio::sync::Notify;
 use tokio::sync::broadcast::{self, error::RecvError};
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::crds::Crd;
 use super::follow::{Event, Failure, Follow};
+use super::patience::Patience;
 use crate::cluster::error::cut;
 use crate::cluster::resource::Resource;
 use crate::cluster::store::{KindState, Store};
@@ -26,9 +27,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// A kind whose objects were known is missing, forbidden or cannot be listed when the server said so this often in a row:
 /// one that starts says so of everything for a moment.
 const BELIEVED_AFTER: u32 = 4;
-
-/// How long a kind is waited for that is not listed again after the connection was lost, while others are.
-const LISTED_WITHIN: Duration = Duration::from_secs(10);
 
 pub(super) struct Task {
     pub(super) client: Client,
@@ -45,8 +43,10 @@ pub(super) struct Task {
     pub(super) known: bool,
     /// Answers in a row that were none of the kind's objects.
     pub(super) refusals: u32,
-    /// Minds how long it is waited for. Ends with the task.
-    pub(super) waiting: JoinSet<()>,
+    /// How long it is waited for when it is to be listed again.
+    pub(super) patience: Patience,
+    /// Told when any kind has been listed.
+    pub(super) listed: Arc<Notify>,
 }
 
 impl Task {
@@ -110,9 +110,17 @@ impl Task {
                     if unlisted && believed {
                         self.give_up_listing(&failure);
                     }
-                    pause.after_failure(&failure).await;
+                    self.pause(&mut pause, &failure).await;
                 }
             }
+        }
+    }
+
+    /// Waits after a failure. A server that was not reached, and answers others, is there again.
+    async fn pause(&self, pause: &mut Pause, failure: &Failure) {
+        tokio::select! {
+            () = pause.after_failure(failure) => {}
+            () = self.listed.notified(), if matches!(failure, Failure::Unreached(_)) => {}
         }
     }
 
@@ -125,7 +133,7 @@ impl Task {
         self.known = state == KindState::Synced || (self.known && state == KindState::Syncing);
         if self.known && failure.is_loss() {
             self.set_state(KindState::Syncing);
-            self.wait_for_list();
+            self.patience.begin(&self.store, &self.kind, self.session);
         }
         if matches!(failure, Failure::Unreached(_)) {
             return !self.known;
@@ -140,28 +148,6 @@ impl Task {
         if matches!(state, KindState::Syncing | KindState::Synced) {
             self.set_state(KindState::Unlisted(cut(&failure.to_string()).into()));
         }
-    }
-
-    /// Nobody waits for long for a kind that cannot be listed again while others can.
-    fn wait_for_list(&mut self) {
-        while self.waiting.try_join_next().is_some() {}
-        if !self.waiting.is_empty() {
-            return;
-        }
-        let (store, kind, session) = (Arc::clone(&self.store), self.kind.clone(), self.session);
-        self.waiting.spawn(async move {
-            loop {
-                tokio::time::sleep(LISTED_WITHIN).await;
-                if store.synced(&kind) != KindState::Syncing {
-                    return;
-                }
-                if store.any_synced() {
-                    let why = "it is not listed again since the connection was lost";
-                    store.set_state(&kind, session, KindState::Unlisted(why.into()));
-                    return;
-                }
-            }
-        });
     }
 
     /// One step, or until the kind's CRD goes.
@@ -190,6 +176,8 @@ impl Task {
         };
         if listed {
             self.refusals = 0;
+            self.patience.end();
+            self.listed.notify_waiters();
         }
         stepped
     }
