@@ -23,6 +23,8 @@ say() { printf '%s\n' "$*" >&2; }
 
 binary() {
   local flags
+  # Build scripts look at these: what cargo tells a test would make it build everything anew.
+  unset "${!CARGO_PKG_@}" "${!CARGO_MANIFEST_@}"
   # Nobody debugs it.
   export CARGO_PROFILE_DEV_DEBUG=false
   flags=CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$target")_RUSTFLAGS

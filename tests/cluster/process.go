@@ -33,6 +33,10 @@ func startProcess(dir, binDir, name string, args []string, exits chan<- *process
 	cmd.Stdout, cmd.Stderr = log, log
 	// Nothing of the user's: etcd takes options from ETCD_*, kwok and kubectl from files under HOME.
 	cmd.Env = []string{"HOME=" + dir, "PATH=" + os.Getenv("PATH")}
+	// How much memory Go may take to collect garbage less often.
+	if gogc, set := os.LookupEnv("GOGC"); set {
+		cmd.Env = append(cmd.Env, "GOGC="+gogc)
+	}
 	cmd.SysProcAttr = boundToParent()
 	fmt.Fprintf(log, "+ %s\n", strings.Join(cmd.Args, " "))
 	if err := cmd.Start(); err != nil {
