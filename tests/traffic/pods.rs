@@ -32,8 +32,9 @@ pub const DELAY: &str = "traffic.iter8.tools/delay";
 /// Annotation of pods: the share of requests that fail with status 500, 0 to 1.
 pub const ERROR_RATE: &str = "traffic.iter8.tools/error-rate";
 
-/// Annotation of pods: how long they go on answering when they are deleted, as `2s`; not at all without it.
-pub const STOP_AFTER: &str = "traffic.iter8.tools/stop-after";
+/// Annotation of pods: how long they go on answering when they are deleted, as `2s`; not at all without it. It is kwok's, so
+/// that for as long no other pod gets the address.
+pub const STOP_AFTER: &str = "kwok.iter8.tools/stop-after";
 
 /// What a version got.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,17 +102,10 @@ async fn follow(client: Client, counts: Arc<Mutex<Counts>>) {
         };
         let uid = pod.uid().unwrap_or_default();
         let going = pod.metadata.deletion_timestamp.is_some();
-        if exists && !going && is_ready(&pod) {
+        if !exists || !is_ready(&pod) || going && !pod.annotations().contains_key(STOP_AFTER) {
+            servers.remove(&uid);
+        } else if !going {
             servers.entry(uid).or_insert_with(|| serve(&pod, &counts));
-        } else if let Some(server) = servers.remove(&uid)
-            && let Some(after) = duration(&pod, STOP_AFTER)
-            && exists
-            && going
-        {
-            tokio::spawn(async move {
-                tokio::time::sleep(after).await;
-                drop(server);
-            });
         }
     }
 }
