@@ -16,7 +16,7 @@ use super::writes::{is_outdated, transient};
 use super::{Context, Key, Outcome, timer};
 use crate::api::ExperimentStatus;
 use crate::api::experiment::{ExperimentSpec, Stage, WeightValue};
-use crate::cluster::{Error, Fields, Resource};
+use crate::cluster::{Error, Fields, KindState, Resource};
 use crate::model::experiment::Experiment;
 use crate::model::kind::{Kind, KindRef};
 use crate::model::observed::{Body, Object, Uid};
@@ -410,7 +410,8 @@ impl Context {
     /// Puts all experiments in line, unless that was done.
     fn know_targets(&self) {
         if self.experiments.targets.is_unknown() {
-            self.experiments.targets.know(self.standings());
+            let listed = self.store.synced(&EXPERIMENT) == KindState::Synced;
+            self.experiments.targets.know(listed, self.standings());
         }
     }
 
