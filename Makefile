@@ -63,7 +63,7 @@ traffic: ## Send real requests through Contour and Istio; RUNS=10: measure inste
 	RUNS=$(RUNS) cargo test --locked --test traffic
 
 .PHONY: bench
-bench: ## Measure speed, requests and memory with 100, 1,000 and 10,000 Releases (an hour), for docs/performance.md; N=100,1000: these only
+bench: ## Measure speed, requests and memory with 100, 1,000 and 10,000 Releases (80 minutes), for docs/performance.md; N=100,1000: these only
 	cargo bench --locked --bench scale
 
 .PHONY: bench-check
