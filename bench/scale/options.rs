@@ -32,6 +32,9 @@ pub struct Options {
     pub quiet: bool,
 }
 
+/// Of changes all the time: without any there is nothing to tell of.
+const LEAST: Duration = Duration::from_secs(1);
+
 impl Options {
     /// The whole of it, or what the environment says: `N`, `ROUNDS`, `IDLE_SECONDS`, `CHURN_SECONDS`.
     pub fn from_env() -> Self {
@@ -52,13 +55,13 @@ impl Options {
                 .iter()
                 .all(|name| set(name).is_none()),
             sizes,
-            rounds: number("ROUNDS").unwrap_or(3),
+            rounds: number("ROUNDS").unwrap_or(3).max(1),
             readiness_alone: 120,
             weight_alone: 60,
             bursts: 8,
             // A client drops connections that were not used for 90 s.
             idle: [seconds("IDLE_SECONDS", 600), seconds("IDLE_SECONDS", 95)],
-            churn: [churn, churn / 6],
+            churn: [churn.max(LEAST), (churn / 6).max(LEAST)],
             pause: Duration::from_secs(3),
             quiet: false,
         }
