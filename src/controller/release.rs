@@ -134,9 +134,13 @@ impl Subject<'_> {
         if let Some(failure) = failure.as_ref().filter(|failure| is_outdated(failure)) {
             return Outcome::Retry(failure.clone());
         }
-        let observed = Observed {
-            refused: before.refused,
-            ..self.observe(release, before.status)
+        let observed = if written.asked || waits(plan) {
+            Observed {
+                refused: before.refused,
+                ..self.observe(release, before.status)
+            }
+        } else {
+            before
         };
         let clock = self.context.clock;
         let failures: Vec<Failure> = written.failures.iter().chain(&failure).cloned().collect();
@@ -258,6 +262,7 @@ impl Subject<'_> {
                 resource_version,
                 replicas,
             } = scale;
+            written.asked = true;
             let writer = &self.context.writer;
             let result = writer
                 .apply_replicas(&release.namespace, deployment, *uid, *resource_version, *replicas)
@@ -268,7 +273,7 @@ impl Subject<'_> {
             self.context.write(&self.owner, policy, written).await?;
         }
         for removal in &plan.removals {
-            self.context.remove(&self.owner, removal).await?;
+            self.context.remove(&self.owner, removal, written).await?;
         }
         self.wait_for_names(release, plan, written);
         Ok(())

@@ -61,13 +61,13 @@ pub async fn reconcile(context: Arc<Context>, key: Key, priority: Priority) -> O
     let mut written = Written::new(lost, made_before);
     let carried_through = subject.carry_out(&plan, &mut written).await; // I/O
     subject.measure(ready_since, &written, carried_through.is_ok());
-    if priority == Priority::High && carried_through.is_ok() && written.failures.is_empty() {
+    let urgent = priority == Priority::High && carried_through.is_ok() && written.failures.is_empty();
+    if urgent && written.asked {
         subject.owner.publish(&written.events);
-        context.wakeups.queue.add((Kind::RoutePolicy, key), Priority::Low);
-        return Outcome::Done(None);
+        return subject.tell_later();
     }
     subject
-        .conclude(&policy, observed, &plan, &written, carried_through)
+        .conclude(&policy, observed, &plan, &written, carried_through, urgent)
         .await
 }
 
@@ -109,7 +109,14 @@ impl Subject<'_> {
         }
     }
 
-    /// Reports what is stored now, and says when to look again.
+    /// Leaves telling to a run of low priority.
+    fn tell_later(&self) -> Outcome {
+        let queue = &self.context.wakeups.queue;
+        queue.add((Kind::RoutePolicy, self.key.clone()), Priority::Low);
+        Outcome::Done(None)
+    }
+
+    /// Reports what is stored now, and says when to look again. What is `urgent` tells later, if there is anything to tell.
     async fn conclude(
         &self,
         policy: &Policy,
@@ -117,6 +124,7 @@ impl Subject<'_> {
         plan: &Plan,
         written: &Written,
         carried_through: Result<(), Failure>,
+        urgent: bool,
     ) -> Outcome {
         self.owner.publish(&written.events);
         let failure = carried_through.err();
@@ -125,15 +133,21 @@ impl Subject<'_> {
         }
         // Of the versions, what the route was planned from: else one that became ready since would be reported as ready
         // beside a route that lacks it.
-        let observed = Observed {
-            readiness: before.readiness,
-            ..self.observe(policy, before.status)
+        let observed = if written.asked {
+            Observed {
+                readiness: before.readiness,
+                ..self.observe(policy, before.status)
+            }
+        } else {
+            before
         };
         let failures: Vec<Failure> = written.failures.iter().chain(&failure).cloned().collect();
         let report = status::report(policy, &observed, plan, &failures, (self.context.clock)()); // pure
-        let told = self
-            .owner
-            .tell(observed.status.as_ref(), Some(&report.status), &report.events); // I/O
+        let old = observed.status.as_ref();
+        if urgent && (old != Some(&report.status) || !report.events.is_empty()) {
+            return self.tell_later();
+        }
+        let told = self.owner.tell(old, Some(&report.status), &report.events); // I/O
         match Failure::both(told.await.err(), failure) {
             Some(failure) => Outcome::Retry(failure),
             None => Outcome::of(report.requeue.map(timer), written.unfinished()),
@@ -283,7 +297,7 @@ impl Subject<'_> {
             self.context.write(&self.owner, route, written).await?;
         }
         for removal in &plan.removals {
-            self.context.remove(&self.owner, removal).await?;
+            self.context.remove(&self.owner, removal, written).await?;
         }
         Ok(())
     }

@@ -24,6 +24,8 @@ pub struct Written {
     pub lost: Lost,
     /// Whether a route was written, and is another than before.
     pub route: bool,
+    /// Whether anything was asked of the API server: what was observed before may not be so any more.
+    pub asked: bool,
     /// Whether all was made before: what is missing was deleted, perhaps with its owner.
     made_before: bool,
     /// Whether the owner is known to exist still, since the writes were planned.
@@ -67,6 +69,7 @@ impl Context {
             written.failures.push(failure);
             return Ok(false);
         }
+        written.asked = true;
         self.ask_for_owner(owner, desired, written).await?;
         let drift = self.store.is_drift(*kind, namespace, name, digest);
         let apply = || {
@@ -199,7 +202,8 @@ impl Context {
     }
 
     /// Deletes an object that is no longer part of its owner. `Err`: try again.
-    pub async fn remove(&self, owner: &Owner<'_>, removal: &Removal) -> Result<(), Failure> {
+    pub async fn remove(&self, owner: &Owner<'_>, removal: &Removal, written: &mut Written) -> Result<(), Failure> {
+        written.asked = true;
         let namespace = &*owner.key.0;
         let Removal {
             kind,
