@@ -23,11 +23,30 @@ pub use workload::await_report;
 /// A `spec` or `status` of an unexpected form yields `Body::Malformed`, so one bad object never stops its kind's watch.
 /// Not even nesting too deep for a JSON parser does: its metadata can be read without it.
 pub fn read(kind: &KindRef, text: &str) -> Option<Seen> {
-    Some(Head::of(text)?.read(kind, text))
+    let Ok(value) = serde_json::from_str::<Value>(text) else {
+        return Some(Head::of(text)?.read(kind, text));
+    };
+    let metadata = Metadata::deserialize(value.get("metadata")?).ok()?;
+    Some(whole(metadata, kind, &value))
+}
+
+/// An object of which all could be read.
+fn whole(metadata: Metadata, kind: &KindRef, value: &Value) -> Seen {
+    let (namespace, name) = (metadata.namespace.clone(), metadata.name.clone());
+    let object = Object {
+        meta: metadata.read(kind, value),
+        body: body(kind, value).unwrap_or_else(|error| Body::Malformed(error.to_string().into())),
+    };
+    Seen {
+        namespace,
+        name,
+        object,
+    }
 }
 
 /// What an object's text says of which version of which object it is. Quick to read: most texts come twice, as the answer to
 /// a write and as the event of it.
+#[derive(Debug)]
 pub struct Head(Metadata);
 
 impl Head {
@@ -49,18 +68,21 @@ impl Head {
         Some(Version { uid, resource_version })
     }
 
+    /// `metadata.resourceVersion`, as it is written.
+    pub fn resource_version(&self) -> &str {
+        &self.0.resource_version
+    }
+
     /// Reads the whole of it.
     pub fn read(self, kind: &KindRef, text: &str) -> Seen {
+        let error = match serde_json::from_str::<Value>(text) {
+            Ok(value) => return whole(self.0, kind, &value),
+            Err(error) => error,
+        };
         let (namespace, name) = (self.0.namespace.clone(), self.0.name.clone());
-        let object = match serde_json::from_str::<Value>(text) {
-            Ok(value) => Object {
-                meta: self.0.read(kind, &value),
-                body: body(kind, &value).unwrap_or_else(|error| Body::Malformed(error.to_string().into())),
-            },
-            Err(error) => Object {
-                meta: self.0.read(kind, &Value::Null),
-                body: unread(kind, text).unwrap_or_else(|| Body::Malformed(error.to_string().into())),
-            },
+        let object = Object {
+            meta: self.0.read(kind, &Value::Null),
+            body: unread(kind, text).unwrap_or_else(|| Body::Malformed(error.to_string().into())),
         };
         Seen {
             namespace,
@@ -75,7 +97,7 @@ struct Wire {
     metadata: Metadata,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Metadata {
     name: Box<str>,
@@ -95,7 +117,7 @@ struct Metadata {
     owner_references: Vec<OwnerReference>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct OwnerReference {
     uid: Box<str>,
     #[serde(default)]

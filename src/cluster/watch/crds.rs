@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
-use serde::Deserialize;
 use tokio::sync::broadcast;
 
 use super::follow::{Event, Follow};
 use super::task::Pause;
 use crate::cluster::resource::Resource;
+use crate::cluster::view::Head;
 
 /// How often missing kinds are looked for where CRDs may not be watched, as with a Role only.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -55,7 +55,7 @@ pub(super) async fn run(client: Client, crds: broadcast::Sender<Crd>) {
     loop {
         let stepped = follow
             .step(&mut |event| {
-                for change in known.take_in(&event) {
+                for change in known.take_in(event) {
                     let _ = crds.send(change); // nobody listens: no kind is open
                 }
             })
@@ -91,25 +91,27 @@ struct Known {
 }
 
 impl Known {
-    fn take_in(&mut self, event: &Event<'_>) -> Vec<Crd> {
+    fn present(&mut self, head: &Head) -> Vec<Crd> {
+        let name = name(head);
+        let names = self.listed.as_mut().unwrap_or(&mut self.names);
+        names.insert(Arc::clone(&name));
+        vec![Crd::Present(name)]
+    }
+
+    fn take_in(&mut self, event: Event<'_>) -> Vec<Crd> {
         match event {
             Event::Begin => {
                 self.listed = Some(HashSet::new());
                 Vec::new()
             }
-            Event::Apply(text) => {
-                let Some(name) = name(text) else { return Vec::new() };
-                self.listed
-                    .as_mut()
-                    .unwrap_or(&mut self.names)
-                    .insert(Arc::clone(&name));
-                vec![Crd::Present(name)]
-            }
-            Event::Delete(text) => {
-                let Some(name) = name(text) else { return Vec::new() };
+            Event::Listed(text) => Head::of(text).map_or_else(Vec::new, |head| self.present(&head)),
+            Event::Apply(head, _) => self.present(&head),
+            Event::Delete(head, _) => {
+                let name = name(&head);
                 self.names.remove(&name);
                 vec![Crd::Gone(name)]
             }
+            Event::Unreadable => Vec::new(),
             Event::Done(_) => {
                 let listed = self.listed.take().unwrap_or_default();
                 let gone = self.names.difference(&listed).cloned().map(Crd::Gone).collect();
@@ -120,17 +122,8 @@ impl Known {
     }
 }
 
-fn name(text: &str) -> Option<Arc<str>> {
-    #[derive(Deserialize)]
-    struct Wire {
-        metadata: Metadata,
-    }
-    #[derive(Deserialize)]
-    struct Metadata {
-        name: Box<str>,
-    }
-    let wire: Wire = serde_json::from_str(text).ok()?;
-    Some(wire.metadata.name.into())
+fn name(head: &Head) -> Arc<str> {
+    head.place().1.into()
 }
 
 #[cfg(test)]
@@ -155,14 +148,14 @@ mod tests {
         let mut told = Vec::new();
         let events = [
             Event::Begin,
-            Event::Apply(&a),
+            Event::Listed(&a),
             Event::Done(1),
-            Event::Apply(&b),
+            Event::Apply(Head::of(&b).unwrap(), &b),
             Event::Begin,
-            Event::Apply(&b),
+            Event::Listed(&b),
             Event::Done(2),
         ];
-        for event in &events {
+        for event in events {
             told.extend(known.take_in(event).iter().map(|crd| format!("{crd:?}")));
         }
         assert_eq!(

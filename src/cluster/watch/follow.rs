@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::cluster::error::{LONGEST_WAIT, causes};
+use crate::cluster::view::Head;
 use lines::Lines;
 
 mod lines;
@@ -32,10 +33,14 @@ const LIST_SILENCE: Duration = Duration::from_secs(30);
 pub(super) enum Event<'a> {
     /// A list is about to be asked for: it will show whatever is known by now, or what became of it.
     Begin,
-    /// An object, of a list or of a watch, as JSON text.
-    Apply(&'a str),
+    /// An object of a list, as JSON text.
+    Listed(&'a str),
+    /// An object that was created or changed, as JSON text.
+    Apply(Head, &'a str),
     /// An object that was deleted, as it was last.
-    Delete(&'a str),
+    Delete(Head, &'a str),
+    /// An object of which not even the metadata can be read.
+    Unreadable,
     /// The list is done; it shows the cluster at this resourceVersion.
     Done(u64),
 }
@@ -172,7 +177,7 @@ impl Follow {
             let page = tokio::time::timeout(LIST_SILENCE, self.page(request));
             let List { metadata, items } = page.await.map_err(|_| Failure::Silence)??;
             for item in &items {
-                sink(Event::Apply(item.get()));
+                sink(Event::Listed(item.get()));
             }
             params.continue_token = metadata.continue_.filter(|token| !token.is_empty());
             if params.continue_token.is_none() {
@@ -239,14 +244,11 @@ impl Follow {
                 return Ok(());
             };
             match event(line)? {
+                WatchEvent::Added(object) if listing => sink(Event::Listed(object.get())),
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => {
-                    sink(Event::Apply(object.get()));
-                    self.advance(listing, object.get());
+                    self.change(listing, object.get(), Event::Apply, sink);
                 }
-                WatchEvent::Deleted(object) => {
-                    sink(Event::Delete(object.get()));
-                    self.advance(listing, object.get());
-                }
+                WatchEvent::Deleted(object) => self.change(listing, object.get(), Event::Delete, sink),
                 WatchEvent::Bookmark(bookmark) => {
                     let version = bookmark.metadata.resource_version;
                     if listing && bookmark.metadata.annotations.contains_key("k8s.io/initial-events-end") {
@@ -262,26 +264,28 @@ impl Follow {
         }
     }
 
-    /// Notes that an event has been taken in: a watch that breaks off goes on after it.
-    fn advance(&mut self, listing: bool, object: &str) {
-        #[derive(Deserialize)]
-        struct Wire<'a> {
-            #[serde(borrow)]
-            metadata: Metadata<'a>,
-        }
-        #[derive(Deserialize)]
-        struct Metadata<'a> {
-            #[serde(rename = "resourceVersion")]
-            resource_version: &'a str,
-        }
-        if let (false, Ok(wire)) = (listing, serde_json::from_str::<Wire<'_>>(object)) {
-            self.resource_version = Some(wire.metadata.resource_version.to_owned());
+    /// Hands on what became of an object. A watch that breaks off goes on after it.
+    fn change<'a>(
+        &mut self,
+        listing: bool,
+        text: &'a str,
+        event: fn(Head, &'a str) -> Event<'a>,
+        sink: &mut (dyn FnMut(Event<'_>) + Send),
+    ) {
+        let Some(head) = Head::of(text) else {
+            sink(Event::Unreadable);
+            return;
+        };
+        let version = head.resource_version().to_owned();
+        sink(event(head, text));
+        if !listing && !version.is_empty() {
+            self.resource_version = Some(version);
         }
     }
 }
 
 /// An event, or a Status in its place.
-fn event(line: &[u8]) -> Result<WatchEvent<Box<RawValue>>, Failure> {
+fn event(line: &[u8]) -> Result<WatchEvent<&RawValue>, Failure> {
     serde_json::from_slice(line).map_err(|error| match serde_json::from_slice::<Status>(line) {
         Ok(status) if status.code > 0 => Failure::Status(status.boxed(), None),
         _ => Failure::Unreadable(error),

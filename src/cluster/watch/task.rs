@@ -15,7 +15,7 @@ use super::follow::{Event, Failure, Follow};
 use super::patience::Patience;
 use crate::cluster::error::cut;
 use crate::cluster::resource::Resource;
-use crate::cluster::store::{KindState, Store};
+use crate::cluster::store::{KindState, Seen, Store};
 use crate::cluster::view::{self, Head};
 use crate::model::kind::{Gvk, Kind, KindRef};
 
@@ -165,7 +165,7 @@ impl Task {
         let mut listed = false;
         let mut sink = |event: Event<'_>| {
             listed |= matches!(event, Event::Done(_));
-            take_in(&store, &kind, session, reports, &event);
+            take_in(&store, &kind, session, reports, event);
         };
         let stepped = tokio::select! {
             stepped = follow.step(&mut sink) => stepped,
@@ -237,35 +237,29 @@ impl Task {
     }
 }
 
-fn take_in(store: &Store, kind: &KindRef, session: u64, reports: bool, event: &Event<'_>) {
-    let head = |text| {
-        let head = Head::of(text);
-        if head.is_none() {
-            tracing::warn!(%kind, "an object without readable metadata is ignored");
-        }
-        head
-    };
-    let read = |head: Head, text| {
-        let mut seen = head.read(kind, text);
+fn take_in(store: &Store, kind: &KindRef, session: u64, reports: bool, event: Event<'_>) {
+    let put = |mut seen: Seen| {
         if reports {
             view::await_report(&mut seen.object.body);
         }
-        seen
+        store.put(kind, session, seen);
     };
+    let known = |head: &Head| store.has(kind, session, head.place(), head.version());
+    let unreadable = || tracing::warn!(%kind, "an object without readable metadata is ignored");
     match event {
         Event::Begin => store.list_begins(kind, session),
-        Event::Apply(text) => {
-            let known = |head: &Head| store.has(kind, session, head.place(), head.version());
-            if let Some(seen) = head(text).filter(|head| !known(head)).map(|head| read(head, text)) {
-                store.put(kind, session, seen);
-            }
-        }
-        Event::Delete(text) => {
-            if let Some(seen) = head(text).map(|head| read(head, text)) {
-                store.remove(kind, session, &seen);
-            }
-        }
-        Event::Done(version) => store.list_done(kind, session, *version),
+        // Most are known if any are.
+        Event::Listed(text) if store.synced(kind) == KindState::Synced => match Head::of(text) {
+            Some(head) if known(&head) => {}
+            Some(head) => put(head.read(kind, text)),
+            None => unreadable(),
+        },
+        Event::Listed(text) => view::read(kind, text).map_or_else(unreadable, put),
+        Event::Apply(head, _) if known(&head) => {}
+        Event::Apply(head, text) => put(head.read(kind, text)),
+        Event::Delete(head, text) => store.remove(kind, session, &head.read(kind, text)),
+        Event::Unreadable => unreadable(),
+        Event::Done(version) => store.list_done(kind, session, version),
     }
 }
 

@@ -66,8 +66,10 @@ async fn step(follow: &mut Follow) -> (String, Result<(), Option<u16>>) {
         .step(&mut |event| {
             told.push(match event {
                 Event::Begin => "begin".to_owned(),
-                Event::Apply(text) => name(text),
-                Event::Delete(text) => format!("-{}", name(text)),
+                Event::Listed(text) => name(text),
+                Event::Apply(head, _) => format!("+{}", head.place().1),
+                Event::Delete(head, _) => format!("-{}", head.place().1),
+                Event::Unreadable => "unreadable".to_owned(),
                 Event::Done(version) => format!("done@{version}"),
             });
         })
@@ -84,7 +86,7 @@ async fn a_streaming_list_asks_for_what_is_newest_and_goes_on_as_a_watch() {
         event("DELETED", &object("a", 9)),
     ];
     let (mut follow, asked) = server(vec![(200, stream.concat()), (200, String::new())]).await;
-    assert_eq!(step(&mut follow).await, ("begin a done@7 a -a".to_owned(), Ok(())));
+    assert_eq!(step(&mut follow).await, ("begin a done@7 +a -a".to_owned(), Ok(())));
     assert_eq!(step(&mut follow).await, (String::new(), Ok(())));
     let asked = asked.lock().unwrap();
     assert!(asked[0].contains("sendInitialEvents=true"), "{asked:?}");
@@ -109,7 +111,7 @@ async fn a_server_without_streaming_lists_is_listed_in_pages() {
     let (mut follow, asked) = server(answers).await;
     assert_eq!(step(&mut follow).await, ("begin".to_owned(), Err(Some(422))));
     assert_eq!(step(&mut follow).await, ("begin a b done@7".to_owned(), Ok(())));
-    assert_eq!(step(&mut follow).await, ("c".to_owned(), Ok(())));
+    assert_eq!(step(&mut follow).await, ("+c".to_owned(), Ok(())));
     let asked = asked.lock().unwrap();
     assert!(
         asked[1].contains("limit=100") && !asked[1].contains("resourceVersion"),
@@ -162,7 +164,7 @@ async fn a_server_that_has_too_much_to_do_is_not_asked_for_a_list() {
     let (mut follow, asked) = server(answers).await;
     assert_eq!(step(&mut follow).await, ("begin done@7".to_owned(), Ok(())));
     assert_eq!(step(&mut follow).await, (String::new(), Err(Some(429))));
-    assert_eq!(step(&mut follow).await, ("a".to_owned(), Ok(())));
+    assert_eq!(step(&mut follow).await, ("+a".to_owned(), Ok(())));
     assert!(asked.lock().unwrap()[2].ends_with("resourceVersion=7 HTTP/1.1"));
 }
 
@@ -182,6 +184,21 @@ async fn a_watch_that_ends_within_an_event_goes_on_before_that_event() {
     let stream = [list_is_done(7), half];
     let (mut follow, asked) = server(vec![(200, stream.concat()), (200, whole)]).await;
     assert_eq!(step(&mut follow).await, ("begin done@7".to_owned(), Ok(())));
-    assert_eq!(step(&mut follow).await, ("a".to_owned(), Ok(())));
+    assert_eq!(step(&mut follow).await, ("+a".to_owned(), Ok(())));
     assert!(asked.lock().unwrap()[1].ends_with("resourceVersion=7 HTTP/1.1"));
+}
+
+#[tokio::test]
+async fn an_object_that_says_nothing_of_itself_is_passed_over() {
+    let stream = [
+        list_is_done(7),
+        event("MODIFIED", "{}"),
+        event("MODIFIED", &object("a", 8)),
+        event("DELETED", "{}"),
+    ];
+    let (mut follow, asked) = server(vec![(200, stream.concat()), (200, String::new())]).await;
+    let told = "begin done@7 unreadable +a unreadable".to_owned();
+    assert_eq!(step(&mut follow).await, (told, Ok(())));
+    assert_eq!(step(&mut follow).await, (String::new(), Ok(())));
+    assert!(asked.lock().unwrap()[1].ends_with("resourceVersion=8 HTTP/1.1"));
 }
