@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::owner::Owner;
-use super::queue::Priority;
-use super::wakeups::POLICY_FIRST;
+use super::queue::{PATIENCE, Priority};
 use super::writes::{Written, is_outdated, transient};
 use super::{Context, Key, Outcome, timer};
 use crate::api::ReleaseStatus;
@@ -30,14 +29,14 @@ fn kinds(release: &Release) -> Vec<Kind> {
 }
 
 /// Brings one Release a step nearer to what it should be. With low priority it lets its policy tell first, once: so it tells
-/// of both in one go.
+/// of both in one go. What the policy tells wakes it earlier than the time that it gives it.
 pub async fn reconcile(context: Arc<Context>, key: Key, priority: Priority) -> Outcome {
     if !context.store.all_known() {
         return Outcome::Done(None);
     }
     let queue = &context.wakeups.queue;
     if priority == Priority::Low && queue.has(&(Kind::RoutePolicy, key.clone())) {
-        queue.add_after((Kind::Release, key), Priority::Normal, POLICY_FIRST);
+        queue.add_after((Kind::Release, key), Priority::Normal, PATIENCE);
         return Outcome::Done(None);
     }
     let lost = context.wakeups.take_lost(Kind::Release, &key);
