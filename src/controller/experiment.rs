@@ -411,7 +411,7 @@ impl Context {
     fn know_targets(&self) {
         if self.experiments.targets.is_unknown() {
             let listed = self.store.synced(&EXPERIMENT) == KindState::Synced;
-            self.experiments.targets.know(listed, self.standings());
+            self.experiments.targets.know(listed, || self.standings());
         }
     }
 

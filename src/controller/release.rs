@@ -29,7 +29,7 @@ fn kinds(release: &Release) -> Vec<Kind> {
 }
 
 /// Brings one Release a step nearer to what it should be. With low priority it lets its policy tell first, once: so it tells
-/// of both in one go. What the policy tells wakes it earlier than the time that it gives it.
+/// of both in one go. What the policy tells wakes it; if it tells nothing, the Release goes on after a second.
 pub async fn reconcile(context: Arc<Context>, key: Key, priority: Priority) -> Outcome {
     if !context.store.all_known() {
         return Outcome::Done(None);

@@ -51,12 +51,12 @@ impl Targets {
 
     /// Puts all of these in line, unless that was done; nobody while they are not `listed`: of half a list the one may be missing
     /// that has the target.
-    pub fn know(&self, listed: bool, all: impl IntoIterator<Item = Standing>) {
+    pub fn know<All: IntoIterator<Item = Standing>>(&self, listed: bool, all: impl FnOnce() -> All) {
         let mut lines = self.lock();
         if lines.known || !listed {
             return;
         }
-        for standing in all {
+        for standing in all() {
             lines.join(&standing);
         }
         lines.known = true;
@@ -154,14 +154,13 @@ mod tests {
     #[test]
     fn the_first_that_was_made_has_the_target_and_the_others_follow_in_their_order() {
         let targets = Targets::default();
-        targets.know(
-            true,
+        targets.know(true, || {
             [
                 standing("c", 3, false),
                 standing("b", 2, false),
                 standing("a", 2, false),
-            ],
-        );
+            ]
+        });
         assert_eq!(
             holder(&targets, "b", 2).as_deref(),
             Some("a"),
@@ -178,7 +177,7 @@ mod tests {
     #[test]
     fn whoever_has_the_target_keeps_it_though_another_was_made_before() {
         let targets = Targets::default();
-        targets.know(true, [standing("late", 9, true), standing("early", 1, false)]);
+        targets.know(true, || [standing("late", 9, true), standing("early", 1, false)]);
         assert_eq!(holder(&targets, "early", 1).as_deref(), Some("late"));
         assert_eq!(holder(&targets, "late", 9), None);
         targets.leave(&("shop".into(), "late".into()));
@@ -193,7 +192,7 @@ mod tests {
                 .leave(&("shop".into(), name.into()))
                 .map(|next| next.1.to_string())
         };
-        targets.know(true, ["a", "b", "c", "d"].map(|name| standing(name, 1, name == "c")));
+        targets.know(true, || ["a", "b", "c", "d"].map(|name| standing(name, 1, name == "c")));
         let befores = || ["a", "b", "c", "d"].map(|name| holder(&targets, name, 1));
         let names = |names: [&str; 4]| names.map(|name| (!name.is_empty()).then(|| name.to_owned()));
         assert_eq!(befores(), names(["c", "a", "", "b"]));
@@ -208,7 +207,7 @@ mod tests {
     #[test]
     fn when_the_first_is_made_anew_before_anybody_saw_it_go_the_next_is_told() {
         let targets = Targets::default();
-        targets.know(true, [standing("a", 1, true), standing("b", 2, false)]);
+        targets.know(true, || [standing("a", 1, true), standing("b", 2, false)]);
         assert_eq!(holder(&targets, "b", 2).as_deref(), Some("a"));
         let (before, told) = targets.claim(&standing("a", 3, false));
         assert_eq!(before.as_deref(), Some("b"));
@@ -219,9 +218,9 @@ mod tests {
     #[test]
     fn from_half_a_list_nobody_gets_what_another_has() {
         let targets = Targets::default();
-        targets.know(false, [standing("early", 1, false)]);
+        targets.know(false, || [standing("early", 1, false)]);
         assert!(targets.is_unknown());
-        targets.know(true, [standing("early", 1, false), standing("late", 9, true)]);
+        targets.know(true, || [standing("early", 1, false), standing("late", 9, true)]);
         assert_eq!(holder(&targets, "early", 1).as_deref(), Some("late"));
     }
 
@@ -239,7 +238,7 @@ mod tests {
     #[test]
     fn what_was_known_once_is_forgotten_when_another_replica_led() {
         let targets = Targets::default();
-        targets.know(true, [standing("a", 1, true)]);
+        targets.know(true, || [standing("a", 1, true)]);
         assert!(!targets.is_unknown());
         targets.reset();
         assert!(targets.is_unknown());

@@ -60,5 +60,5 @@ fn a_roll_in_place_loses_no_request_if_pods_take_their_time_to_stop(mesh: &'stat
     let versions = pods.versions_of(last.name());
     let going = versions.iter().find(|seen| seen.is_going()).expect("it was told to go");
     let took = last.at - going.at;
-    assert!(took > Duration::from_secs(4), "its address was free after {took:?}");
+    assert!(took > Duration::from_secs(2), "its address was free after {took:?}");
 }
