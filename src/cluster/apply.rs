@@ -223,7 +223,7 @@ impl Writer {
         if let Some(meta) = self.store.confirm(place.kind, head.place(), head.version(), desired) {
             return Ok(applied(&meta));
         }
-        let seen = head.read(&KindRef::Known(place.kind), &answer.text);
+        let seen = head.read(&KindRef::Known(place.kind));
         let applied = applied(&seen.object.meta);
         self.store.write_through(place.kind, seen, desired);
         Ok(applied)

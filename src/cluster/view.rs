@@ -1,5 +1,6 @@
 //! Reads objects as the API server sends them, and keeps what decisions need.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
@@ -11,7 +12,7 @@ use super::store::{Seen, Version};
 use crate::api::{annotations, labels};
 use crate::model::kind::{Kind, KindRef};
 use crate::model::observed::{Body, Meta, Object, Raw, Service, ServicePort, Uid, WeightConfig};
-use crate::model::ownership;
+use crate::model::ownership::{self, Fields, Manager};
 
 mod route;
 mod workload;
@@ -21,198 +22,190 @@ pub use workload::await_report;
 /// Reads an object of a kind from its JSON text; `None` when not even its metadata can be read.
 ///
 /// A `spec` or `status` of an unexpected form yields `Body::Malformed`, so one bad object never stops its kind's watch.
-/// Not even nesting too deep for a JSON parser does: its metadata can be read without it.
 pub fn read(kind: &KindRef, text: &str) -> Option<Seen> {
-    let Ok(value) = serde_json::from_str::<Value>(text) else {
-        return Some(Head::of(text)?.read(kind, text));
-    };
-    let metadata = Metadata::deserialize(value.get("metadata")?).ok()?;
-    Some(whole(metadata, kind, &value))
-}
-
-/// An object of which all could be read.
-fn whole(metadata: Metadata, kind: &KindRef, value: &Value) -> Seen {
-    let (namespace, name) = (metadata.namespace.clone(), metadata.name.clone());
-    let object = Object {
-        meta: metadata.read(kind, value),
-        body: body(kind, value).unwrap_or_else(|error| Body::Malformed(error.to_string().into())),
-    };
-    Seen {
-        namespace,
-        name,
-        object,
-    }
+    Some(Head::of(text)?.read(kind))
 }
 
 /// What an object's text says of which version of which object it is. Quick to read: most texts come twice, as the answer to
 /// a write and as the event of it.
 #[derive(Debug)]
-pub struct Head(Metadata);
+pub struct Head<'a> {
+    wire: Wire<'a>,
+    text: &'a str,
+}
 
-impl Head {
-    /// `None` when not even the metadata can be read.
-    pub fn of(text: &str) -> Option<Self> {
-        let wire: Wire = serde_json::from_str(text).ok()?;
-        Some(Self(wire.metadata))
+impl<'a> Head<'a> {
+    /// `None` when not even the metadata can be read. Nesting too deep for a JSON parser is in nobody's way here.
+    pub fn of(text: &'a str) -> Option<Self> {
+        let wire = serde_json::from_str(text).ok()?;
+        Some(Self { wire, text })
     }
 
     /// Which object it is.
     pub fn place(&self) -> (&str, &str) {
-        (&self.0.namespace, &self.0.name)
+        (&self.wire.metadata.namespace, &self.wire.metadata.name)
     }
 
     /// Which version of it; `None` if that cannot be told.
     pub fn version(&self) -> Option<Version> {
-        let resource_version = self.0.resource_version.parse().ok().filter(|version| *version > 0)?;
-        let uid = Uid::parse(&self.0.uid)?;
+        let resource_version = self.resource_version().parse().ok().filter(|version| *version > 0)?;
+        let uid = Uid::parse(&self.wire.metadata.uid)?;
         Some(Version { uid, resource_version })
     }
 
     /// `metadata.resourceVersion`, as it is written.
     pub fn resource_version(&self) -> &str {
-        &self.0.resource_version
+        &self.wire.metadata.resource_version
     }
 
     /// Reads the whole of it.
-    pub fn read(self, kind: &KindRef, text: &str) -> Seen {
-        let error = match serde_json::from_str::<Value>(text) {
-            Ok(value) => return whole(self.0, kind, &value),
-            Err(error) => error,
+    pub fn read(&self, kind: &KindRef) -> Seen {
+        let (namespace, name) = self.place();
+        let managers = Manager::all(self.wire.metadata.managed_fields);
+        let ours = match kind {
+            KindRef::Known(kind) => managers.iter().find(|who| who.applied_as(kind.manager())),
+            KindRef::Other(_) => None,
         };
-        let (namespace, name) = (self.0.namespace.clone(), self.0.name.clone());
-        let object = Object {
-            meta: self.0.read(kind, &Value::Null),
-            body: unread(kind, text).unwrap_or_else(|| Body::Malformed(error.to_string().into())),
+        let managed = Managed {
+            ours: ours.and_then(Manager::fields),
+            all: managers,
         };
+        let body = self.body(kind, &managed);
         Seen {
-            namespace,
-            name,
-            object,
+            namespace: namespace.into(),
+            name: name.into(),
+            object: Object {
+                meta: self.meta(managed.ours.as_ref()),
+                body: body.unwrap_or_else(|error| Body::Malformed(error.to_string().into())),
+            },
+        }
+    }
+
+    fn meta(&self, ours: Option<&Fields<'_>>) -> Meta {
+        let metadata = &self.wire.metadata;
+        let controller = metadata.owner_references.iter().find(|owner| owner.controller);
+        let mut meta = Meta {
+            uid: Uid::parse(&metadata.uid).unwrap_or_default(),
+            resource_version: metadata.resource_version.parse().unwrap_or_default(),
+            generation: metadata.generation,
+            created: metadata.creation_timestamp.map_or(0, |time| time.timestamp()),
+            deleting: metadata.deletion_timestamp.is_some(),
+            controller: controller.and_then(|owner| Uid::parse(&owner.uid)),
+            adoptable_by: None,
+            digest: ours.map_or(0, |fields| ownership::digest_of_live(self.text, fields)),
+        };
+        if meta.is_orphan() {
+            meta.adoptable_by = texts(metadata.labels).remove(labels::RELEASE).map(Into::into);
+        }
+        meta
+    }
+
+    fn body(&self, kind: &KindRef, managed: &Managed<'_>) -> serde_json::Result<Body> {
+        let known = match kind {
+            KindRef::Known(kind) => kind,
+            KindRef::Other(gvk) => return Ok(workload::other(gvk, &serde_json::from_str(self.text)?)),
+        };
+        let Wire { metadata, spec, status } = &self.wire;
+        let annotations = || texts(metadata.annotations);
+        Ok(match known {
+            Kind::Release => Body::Release(self.raw()),
+            Kind::RoutePolicy => Body::RoutePolicy(self.raw()),
+            Kind::Experiment => Body::Experiment(self.raw()),
+            Kind::Metric => Body::Metric(self.raw()),
+            Kind::Deployment => {
+                let read = workload::deployment(&annotations(), &managed.all, part(*spec)?, &part(*status)?);
+                Body::Deployment(Box::new(read))
+            }
+            Kind::Service => Body::Service(service(part(*spec)?)),
+            Kind::ConfigMap => Body::ConfigMap(weight_config(annotations(), managed.ours.as_ref())),
+            Kind::VirtualService => Body::Route(Box::new(route::virtual_service(part(*spec)?))),
+            Kind::HttpRoute => {
+                let route = route::http_route(&metadata.namespace, &managed.all, &part(*spec)?, part(*status)?);
+                Body::Route(Box::new(route))
+            }
+        })
+    }
+
+    fn raw(&self) -> Raw {
+        let text = |part: Option<&'a RawValue>| part.map(RawValue::get);
+        Raw {
+            spec: text(self.wire.spec).unwrap_or("null").into(),
+            status: text(self.wire.status).unwrap_or_default().into(),
         }
     }
 }
 
-#[derive(Deserialize)]
-struct Wire {
-    metadata: Metadata,
+/// Who owns which fields.
+struct Managed<'a> {
+    all: Vec<Manager<'a>>,
+    /// The fields of our own applies.
+    ours: Option<Fields<'a>>,
+}
+
+/// An object, of which no more has been looked at than what is always needed.
+#[derive(Debug, Deserialize)]
+struct Wire<'a> {
+    #[serde(borrow)]
+    metadata: Metadata<'a>,
+    #[serde(borrow)]
+    spec: Option<&'a RawValue>,
+    #[serde(borrow)]
+    status: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Metadata {
-    name: Box<str>,
-    #[serde(default)]
-    namespace: Box<str>,
-    #[serde(default)]
-    uid: Box<str>,
-    #[serde(default)]
-    resource_version: Box<str>,
+struct Metadata<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow, default)]
+    namespace: Cow<'a, str>,
+    #[serde(borrow, default)]
+    uid: Cow<'a, str>,
+    #[serde(borrow, default)]
+    resource_version: Cow<'a, str>,
     #[serde(default)]
     generation: i64,
     #[serde(default)]
     creation_timestamp: Option<DateTime<Utc>>,
-    #[serde(default)]
-    deletion_timestamp: Option<Box<str>>,
-    #[serde(default)]
-    owner_references: Vec<OwnerReference>,
+    #[serde(borrow)]
+    deletion_timestamp: Option<&'a RawValue>,
+    #[serde(borrow)]
+    labels: Option<&'a RawValue>,
+    #[serde(borrow)]
+    annotations: Option<&'a RawValue>,
+    #[serde(borrow)]
+    managed_fields: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    owner_references: Vec<OwnerReference<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
-struct OwnerReference {
-    uid: Box<str>,
+struct OwnerReference<'a> {
+    #[serde(borrow)]
+    uid: Cow<'a, str>,
     #[serde(default)]
     controller: bool,
 }
 
-impl Metadata {
-    fn read(self, kind: &KindRef, object: &Value) -> Meta {
-        let controller = self.owner_references.iter().find(|owner| owner.controller);
-        let controller = controller.and_then(|owner| Uid::parse(&owner.uid));
-        let mut meta = Meta {
-            uid: Uid::parse(&self.uid).unwrap_or_default(),
-            resource_version: self.resource_version.parse().unwrap_or_default(),
-            generation: self.generation,
-            created: self.creation_timestamp.map_or(0, |time| time.timestamp()),
-            deleting: self.deletion_timestamp.is_some(),
-            controller,
-            ..Meta::default()
-        };
-        if let KindRef::Known(kind) = kind {
-            meta.digest = ownership::digest_of_live(object, kind.manager());
-            if meta.is_orphan() {
-                meta.adoptable_by = metadata_text(object, "labels", labels::RELEASE);
-            }
-        }
-        meta
-    }
+#[derive(Default, Deserialize)]
+struct ServiceSpec {
+    #[serde(default, deserialize_with = "or_default")]
+    selector: BTreeMap<Box<str>, Box<str>>,
+    #[serde(default, deserialize_with = "or_default")]
+    ports: Vec<Exposed>,
 }
 
-fn body(kind: &KindRef, object: &Value) -> serde_json::Result<Body> {
-    let known = match kind {
-        KindRef::Known(kind) => kind,
-        KindRef::Other(gvk) => return Ok(workload::other(gvk, object)),
-    };
-    Ok(match known {
-        Kind::Release => Body::Release(raw(object)?),
-        Kind::RoutePolicy => Body::RoutePolicy(raw(object)?),
-        Kind::Experiment => Body::Experiment(raw(object)?),
-        Kind::Metric => Body::Metric(raw(object)?),
-        Kind::Deployment => Body::Deployment(Box::new(workload::deployment(object)?)),
-        Kind::Service => Body::Service(service(object)?),
-        Kind::ConfigMap => Body::ConfigMap(weight_config(object)),
-        Kind::VirtualService => Body::Route(Box::new(route::virtual_service(object)?)),
-        Kind::HttpRoute => Body::Route(Box::new(route::http_route(object)?)),
-    })
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Exposed {
+    #[serde(default)]
+    name: Box<str>,
+    port: i32,
+    target_port: Option<Value>,
 }
 
-fn raw(object: &Value) -> serde_json::Result<Raw> {
-    let text = |key| object.get(key).map(serde_json::to_string).transpose();
-    Ok(Raw {
-        spec: text("spec")?.unwrap_or_else(|| "null".to_owned()).into(),
-        status: text("status")?.unwrap_or_default().into(),
-    })
-}
-
-/// One of our own objects that is nested too deep: its status can be read all the same, and must be, or it would be
-/// written again and again.
-fn unread(kind: &KindRef, text: &str) -> Option<Body> {
-    #[derive(Deserialize)]
-    struct Parts {
-        spec: Option<Box<RawValue>>,
-        status: Option<Box<RawValue>>,
-    }
-    let Parts { spec, status } = serde_json::from_str(text).ok()?;
-    let text = |part: Option<Box<RawValue>>| part.map(|part| part.get().into()).unwrap_or_default();
-    let raw = Raw {
-        spec: text(spec),
-        status: text(status),
-    };
-    match kind {
-        KindRef::Known(Kind::Release) => Some(Body::Release(raw)),
-        KindRef::Known(Kind::RoutePolicy) => Some(Body::RoutePolicy(raw)),
-        KindRef::Known(Kind::Experiment) => Some(Body::Experiment(raw)),
-        KindRef::Known(Kind::Metric) => Some(Body::Metric(raw)),
-        _ => None,
-    }
-}
-
-fn service(object: &Value) -> serde_json::Result<Service> {
-    #[derive(Default, Deserialize)]
-    struct Spec {
-        #[serde(default, deserialize_with = "or_default")]
-        selector: BTreeMap<Box<str>, Box<str>>,
-        #[serde(default, deserialize_with = "or_default")]
-        ports: Vec<Exposed>,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Exposed {
-        #[serde(default)]
-        name: Box<str>,
-        port: i32,
-        target_port: Option<Value>,
-    }
-    let spec: Spec = part(object, "spec")?;
+fn service(spec: ServiceSpec) -> Service {
     let ports = spec.ports.into_iter().map(
         |Exposed {
              name,
@@ -229,30 +222,37 @@ fn service(object: &Value) -> serde_json::Result<Service> {
             },
         },
     );
-    Ok(Service {
+    Service {
         selector: spec.selector,
         ports: ports.collect(),
-    })
-}
-
-fn weight_config(object: &Value) -> WeightConfig {
-    let path = ["metadata", "annotations", annotations::WEIGHT];
-    WeightConfig {
-        weight: metadata_text(object, "annotations", annotations::WEIGHT),
-        spec_weight: metadata_text(object, "annotations", annotations::SPEC_WEIGHT),
-        weight_ours: ownership::owns(object, Kind::ConfigMap.manager(), &path),
     }
 }
 
-/// A label or an annotation.
-fn metadata_text(object: &Value, map: &str, key: &str) -> Option<Box<str>> {
-    let text = object.get("metadata")?.get(map)?.get(key)?.as_str()?;
-    Some(text.into())
+fn weight_config(mut annotations: Texts, ours: Option<&Fields<'_>>) -> WeightConfig {
+    let mut text = |key| annotations.remove(key).map(Into::into);
+    let path = ["metadata", "annotations", annotations::WEIGHT];
+    WeightConfig {
+        weight: text(annotations::WEIGHT),
+        spec_weight: text(annotations::SPEC_WEIGHT),
+        weight_ours: ours.is_some_and(|fields| fields.contains(&path)),
+    }
+}
+
+/// Labels or annotations.
+type Texts = BTreeMap<String, String>;
+
+/// Those that there are; none where they cannot be read.
+fn texts(map: Option<&RawValue>) -> Texts {
+    let read = map.and_then(|map| serde_json::from_str(map.get()).ok());
+    read.unwrap_or_default()
 }
 
 /// `spec` or `status`; absent or null is the default.
-fn part<'a, T: Default + Deserialize<'a>>(object: &'a Value, key: &str) -> serde_json::Result<T> {
-    object.get(key).map_or_else(|| Ok(T::default()), or_default)
+fn part<'a, T: Default + Deserialize<'a>>(part: Option<&'a RawValue>) -> serde_json::Result<T> {
+    part.map_or_else(
+        || Ok(T::default()),
+        |part| or_default(&mut serde_json::Deserializer::from_str(part.get())),
+    )
 }
 
 /// Null is the default: Go writes it for an empty list.

@@ -3,40 +3,87 @@
 //! A live object is projected on the fields that our manager owns by its applies. The result has the form of what was
 //! applied: defaulted and foreign fields are not in it. Equal digests of it and of the desired object mean that an
 //! apply would change nothing, so it is not sent. Form of `fieldsV1`: structured-merge-diff, package `fieldpath`.
+//!
+//! Live objects are read as text: a tree of every object that a restart lists would be half of its work.
 
-use std::hash::{DefaultHasher, Hasher};
+use std::borrow::Cow;
 
+use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
-mod projection;
+mod digest;
+mod fields;
 
-use super::quantity;
-use projection::Projected;
+use digest::Digest;
+pub use fields::Fields;
 
-/// Digest of the fields of a live object that `manager` owns by server-side apply; 0 when it owns none.
-pub fn digest_of_live(object: &Value, manager: &str) -> u64 {
-    let mut entries = entries(object);
-    let ours = entries.find(|(who, _)| who.name == manager && who.applied && who.subresource.is_empty());
-    let Some((_, fields)) = ours else { return 0 };
-    never_zero(digest(&Projected::new(object, fields), false))
+/// An entry of `metadata.managedFields`: who owns fields, and how.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Manager<'a> {
+    /// `manager`.
+    #[serde(borrow, rename = "manager")]
+    pub name: Cow<'a, str>,
+    /// `operation`: Apply or Update.
+    #[serde(borrow)]
+    operation: Cow<'a, str>,
+    /// `subresource`; empty for the object itself.
+    #[serde(borrow)]
+    pub subresource: Cow<'a, str>,
+    /// `time`, RFC 3339: when the manager last changed a field; empty: not known.
+    #[serde(borrow)]
+    pub time: Cow<'a, str>,
+    /// Which fields.
+    #[serde(borrow, rename = "fieldsV1")]
+    fields: Option<&'a RawValue>,
+}
+
+impl<'a> Manager<'a> {
+    /// The entries of an object's `metadata.managedFields`; none where they cannot be read.
+    pub fn all(managed_fields: Option<&'a RawValue>) -> Vec<Self> {
+        let entries = managed_fields.and_then(|text| serde_json::from_str(text.get()).ok());
+        entries.unwrap_or_default()
+    }
+
+    /// Whether it owns its fields by server-side apply.
+    pub fn applied(&self) -> bool {
+        self.operation == "Apply"
+    }
+
+    /// Whether it is this manager, and owns its fields by server-side apply of the object itself.
+    pub fn applied_as(&self, manager: &str) -> bool {
+        self.name == manager && self.applied() && self.subresource.is_empty()
+    }
+
+    /// The fields that it owns; `None` where they cannot be read.
+    pub fn fields(&self) -> Option<Fields<'a>> {
+        serde_json::from_str(self.fields?.get()).ok()
+    }
+}
+
+/// Digest of a live object, as JSON text, cut down to these fields. Never 0, but for text that cannot be read.
+pub fn digest_of_live(text: &str, fields: &Fields<'_>) -> u64 {
+    let digest = Digest::projected(fields).of_text(text);
+    digest.map_or(0, never_zero)
 }
 
 /// Digest of an object to apply: without `apiVersion`, `kind`, `metadata.name` and `metadata.namespace`. Never 0.
 pub fn digest_of_desired(object: &Value) -> u64 {
     let parts = object.as_object().into_iter().flatten();
     let parts = parts.filter(|(key, _)| !matches!(key.as_str(), "apiVersion" | "kind"));
-    let parts = parts.map(|(key, value)| match value {
-        Value::Object(metadata) if key == "metadata" => {
-            let fields = metadata.iter();
-            let kept = fields.filter(|(key, _)| !matches!(key.as_str(), "name" | "namespace"));
-            (
-                key.as_str(),
-                Projected::Map(kept.map(|(k, v)| (k.as_str(), Projected::Whole(v))).collect()),
-            )
-        }
-        _ => (key.as_str(), Projected::Whole(value)),
+    let parts = parts.map(|(key, value)| {
+        let digest = match value {
+            Value::Object(metadata) if key == "metadata" => {
+                let fields = metadata.iter();
+                let kept = fields.filter(|(key, _)| !matches!(key.as_str(), "name" | "namespace"));
+                digest::of_fields(kept.map(|(key, value)| (key, Digest::WHOLE.field(key).of(value))))
+            }
+            _ => Digest::WHOLE.field(key).of(value),
+        };
+        (key, digest)
     });
-    never_zero(digest(&Projected::Map(parts.collect()), false))
+    never_zero(digest::of_fields(parts))
 }
 
 /// Digest of what a status says, whenever it is said: without the times of its transitions. Never 0.
@@ -53,126 +100,12 @@ pub fn digest_of_status(status: &Value) -> u64 {
             other => other.clone(),
         }
     }
-    never_zero(digest(&Projected::Whole(&timeless(status)), false))
-}
-
-/// An entry of `managedFields`: who, how.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Manager<'a> {
-    /// `manager`.
-    pub name: &'a str,
-    /// Whether `operation` is Apply (else Update).
-    pub applied: bool,
-    /// `subresource`; empty for the object itself.
-    pub subresource: &'a str,
-}
-
-/// Everybody who owns the field at `path`, in the order of `managedFields`.
-pub fn owners<'a>(object: &'a Value, path: &[&str]) -> Vec<Manager<'a>> {
-    let entries = entries(object).filter(|(_, fields)| projection::contains(fields, path));
-    entries.map(|(who, _)| who).collect()
-}
-
-/// Whether `manager` owns the field at `path` by an apply of the object itself.
-pub fn owns(object: &Value, manager: &str, path: &[&str]) -> bool {
-    let mut owners = owners(object, path).into_iter();
-    owners.any(|who| who.name == manager && who.applied && who.subresource.is_empty())
-}
-
-fn entries(object: &Value) -> impl Iterator<Item = (Manager<'_>, &Value)> {
-    let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array);
-    entries.into_iter().flatten().filter_map(|entry| {
-        let text = |key| entry.get(key).and_then(Value::as_str).unwrap_or_default();
-        let who = Manager {
-            name: text("manager"),
-            applied: text("operation") == "Apply",
-            subresource: text("subresource"),
-        };
-        Some((who, entry.get("fieldsV1")?))
-    })
+    never_zero(Digest::WHOLE.of(&timeless(status)))
 }
 
 /// 0 is kept for "owns nothing"; an object without anything in it is 1.
 fn never_zero(digest: Option<u64>) -> u64 {
     digest.unwrap_or(1).max(1)
-}
-
-/// Digest bottom-up; `None` for nulls, empty maps and lists, and for what holds nothing else: nobody can own those.
-///
-/// In a map with `quantities`, that is `requests` or `limits`, all forms of one quantity have one digest; anywhere all
-/// forms of one number have.
-fn digest(value: &Projected<'_>, quantities: bool) -> Option<u64> {
-    let field = |key: &str, value: &Projected<'_>| {
-        let quantities = if value.is_scalar() {
-            quantities
-        } else {
-            matches!(key, "requests" | "limits")
-        };
-        digest(value, quantities)
-    };
-    match value {
-        Projected::Whole(Value::Object(map)) => of_fields(map.iter().map(|(key, value)| {
-            let digest = field(key, &Projected::Whole(value));
-            (key.as_str(), digest)
-        })),
-        Projected::Map(fields) => of_fields(fields.iter().map(|(key, value)| (*key, field(key, value)))),
-        Projected::Whole(Value::Array(list)) => {
-            of_items(list.iter().map(|item| digest(&Projected::Whole(item), false)))
-        }
-        Projected::List(items) => of_items(items.iter().map(|item| digest(item, false))),
-        Projected::Whole(scalar) => of_scalar(scalar, quantities),
-    }
-}
-
-fn of_fields<'a>(fields: impl Iterator<Item = (&'a str, Option<u64>)>) -> Option<u64> {
-    let mut fields: Vec<_> = fields.filter_map(|(key, digest)| Some((key, digest?))).collect();
-    fields.sort_unstable();
-    let mut hasher = DefaultHasher::new();
-    hasher.write_u8(b'{');
-    for (key, digest) in &fields {
-        hasher.write(key.as_bytes());
-        hasher.write_u8(0xff);
-        hasher.write_u64(*digest);
-    }
-    (!fields.is_empty()).then(|| hasher.finish())
-}
-
-fn of_items(items: impl Iterator<Item = Option<u64>>) -> Option<u64> {
-    let mut hasher = DefaultHasher::new();
-    hasher.write_u8(b'[');
-    let mut empty = true;
-    for digest in items.flatten() {
-        empty = false;
-        hasher.write_u64(digest);
-    }
-    (!empty).then(|| hasher.finish())
-}
-
-fn of_scalar(scalar: &Value, quantities: bool) -> Option<u64> {
-    let mut hasher = DefaultHasher::new();
-    let quantity = if quantities { quantity::nano(scalar) } else { None };
-    match (scalar, quantity) {
-        (_, Some(nano)) => {
-            hasher.write_u8(b'q');
-            hasher.write_i128(nano);
-        }
-        (Value::Bool(truth), _) => {
-            hasher.write_u8(b'b');
-            hasher.write_u8(u8::from(*truth));
-        }
-        (Value::Number(number), _) => {
-            hasher.write_u8(b'n');
-            // The server writes 50.0 as 50.
-            let text = number.to_string();
-            hasher.write(text.strip_suffix(".0").unwrap_or(&text).as_bytes());
-        }
-        (Value::String(text), _) => {
-            hasher.write_u8(b's');
-            hasher.write(text.as_bytes());
-        }
-        _ => return None,
-    }
-    Some(hasher.finish())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! A Release whose every rule holds: what `plan` works on.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use serde_json::{Map, Value};
 
@@ -72,6 +73,27 @@ pub struct Version {
     pub deployment_specification: Option<Specification>,
     /// Merged over the generated Service's `spec`.
     pub service_specification: Option<Specification>,
+    /// What comes of that.
+    pub merged: Merged,
+}
+
+/// What comes of merging a version's specifications over what is generated, once somebody has asked for it: many decisions
+/// look at it.
+#[derive(Clone, Debug, Default)]
+pub struct Merged {
+    /// The Deployment's `spec`, without `replicas`.
+    pub deployment: OnceLock<Map<String, Value>>,
+    /// The digest of its pod template.
+    pub template: OnceLock<String>,
+    /// The Service's `spec`.
+    pub service: OnceLock<Map<String, Value>>,
+}
+
+/// It follows from the rest of the version.
+impl PartialEq for Merged {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// What is merged over a generated object.

@@ -6,7 +6,7 @@ use iter8::api::release::{self, Metadata, Strategy};
 use iter8::api::route_match::{HttpRouteMatch, ValueMatch, ValueMatchType};
 use iter8::api::route_policy::PolicyVersion;
 use iter8::model::observed::Uid;
-use iter8::model::release::{GatewayRef, Release, Specification, Version};
+use iter8::model::release::{GatewayRef, Merged, Release, Specification, Version};
 use iter8::model::yaml;
 use iter8::plan::objects;
 use serde_json::{Value, json};
@@ -333,6 +333,7 @@ fn version(
         },
         deployment_specification: version.deployment_specification.clone().map(specification),
         service_specification: version.service_specification.clone().map(specification),
+        merged: Merged::default(),
     }
 }
 

@@ -1,8 +1,6 @@
 //! Numbers with three decimals, rounded up as the original's are, and never by way of a float, in which 0.007 is a little
 //! more than 7 thousandths.
 
-use serde_json::Value;
-
 use crate::model::quantity;
 
 /// Billionths that a thousandth has.
@@ -23,7 +21,7 @@ pub fn rounded(text: &str) -> String {
 
 /// The number as billionths, rounded up.
 fn billionths(text: &str) -> Option<i128> {
-    let exact = |text: &str| quantity::nano(&Value::String(text.to_owned()));
+    let exact = |text: &str| quantity::nano(text);
     exact(text).or_else(|| {
         // A measured value may have more than nine decimals.
         let (_, fraction) = text.split_once('.')?;

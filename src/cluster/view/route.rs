@@ -4,13 +4,16 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{or_default, part};
+use super::or_default;
 use crate::api::managers;
 use crate::model::observed::{ParentReport, StoredBackend, StoredRoute, StoredRule};
+use crate::model::ownership::Manager;
 
 /// Source: <https://istio.io/latest/docs/reference/config/networking/virtual-service/>.
-mod istio {
-    use super::{Deserialize, Value, or_default};
+pub(super) mod istio {
+    use serde::de::IgnoredAny;
+
+    use super::{Deserialize, or_default};
 
     #[derive(Default, Deserialize)]
     pub struct Spec {
@@ -22,7 +25,7 @@ mod istio {
     #[serde(rename_all = "camelCase", default)]
     pub struct Http {
         #[serde(rename = "match", deserialize_with = "or_default")]
-        pub matches: Vec<Value>,
+        pub matches: Vec<IgnoredAny>,
         #[serde(deserialize_with = "or_default")]
         pub route: Vec<Route>,
         pub mirror: Option<Destination>,
@@ -63,13 +66,12 @@ mod istio {
     }
 }
 
-pub(super) fn virtual_service(object: &Value) -> serde_json::Result<StoredRoute> {
-    let spec: istio::Spec = part(object, "spec")?;
-    Ok(StoredRoute {
+pub(super) fn virtual_service(spec: istio::Spec) -> StoredRoute {
+    StoredRoute {
         rules: spec.http.into_iter().map(istio_rule).collect(),
         parents: Box::default(),
         written: 0,
-    })
+    }
 }
 
 fn istio_rule(http: istio::Http) -> StoredRule {
@@ -107,7 +109,7 @@ fn istio_backend(destination: &istio::Destination, weight: i32) -> StoredBackend
 }
 
 /// Source: <https://gateway-api.sigs.k8s.io/reference/spec/#httproute>.
-mod gateway {
+pub(super) mod gateway {
     use super::{Deserialize, Value, or_default};
 
     #[derive(Default, Deserialize)]
@@ -195,32 +197,27 @@ mod gateway {
     }
 }
 
-pub(super) fn http_route(object: &Value) -> serde_json::Result<StoredRoute> {
-    let spec: gateway::Spec = part(object, "spec")?;
-    let status: gateway::Status = part(object, "status")?;
-    let namespace = object
-        .pointer("/metadata/namespace")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    Ok(StoredRoute {
+pub(super) fn http_route(
+    namespace: &str,
+    managers: &[Manager<'_>],
+    spec: &gateway::Spec,
+    status: gateway::Status,
+) -> StoredRoute {
+    StoredRoute {
         rules: spec.rules.iter().map(gateway_rule).collect(),
         parents: status
             .parents
             .into_iter()
             .map(|parent| report(parent, namespace))
             .collect(),
-        written: written(object).map_or(0, |time| time.timestamp()),
-    })
+        written: written(managers).map_or(0, |time| time.timestamp()),
+    }
 }
 
 /// The time of our manager's entry in `managedFields`, which is that of its last change.
-fn written(object: &Value) -> Option<DateTime<Utc>> {
-    let entries = object.pointer("/metadata/managedFields")?.as_array()?;
-    let is_ours = |entry: &&Value| {
-        entry.get("manager").and_then(Value::as_str) == Some(managers::ROUTE_POLICY)
-            && entry.get("subresource").is_none()
-    };
-    entries.iter().find(is_ours)?.get("time")?.as_str()?.parse().ok()
+fn written(managers: &[Manager<'_>]) -> Option<DateTime<Utc>> {
+    let is_ours = |who: &&Manager<'_>| who.name == managers::ROUTE_POLICY && who.subresource.is_empty();
+    managers.iter().find(is_ours)?.time.parse().ok()
 }
 
 fn gateway_rule(rule: &gateway::Rule) -> StoredRule {

@@ -312,12 +312,16 @@ fn a_body_of_an_unexpected_form_keeps_its_metadata() {
 }
 
 #[test]
-fn nesting_too_deep_for_a_parser_keeps_the_metadata() {
+fn nesting_too_deep_for_a_parser_hides_nothing_else() {
     let deep = format!("{}1{}", r#"{"a":"#.repeat(300), "}".repeat(300));
-    let text = format!(r#"{{"metadata":{{"name":"web","uid":"{UID}","resourceVersion":"42"}},"spec":{deep}}}"#);
+    let metadata = format!(r#"{{"name":"web","uid":"{UID}","resourceVersion":"42"}}"#);
+    let text = format!(r#"{{"metadata":{metadata},"spec":{{"replicas":3,"template":{deep}}}}}"#);
     let read = read(&KindRef::Known(Kind::Deployment), &text).unwrap();
     assert_eq!(read.object.meta.resource_version, 42);
-    assert!(matches!(read.object.body, Body::Malformed(_)));
+    let Body::Deployment(read) = read.object.body else {
+        panic!("{:?}", read.object.body)
+    };
+    assert_eq!(read.replicas, 3);
 }
 
 #[test]

@@ -3,16 +3,16 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{metadata_text, or_default, part};
+use super::{Texts, or_default};
 use crate::api::status::Tristate;
 use crate::api::{annotations, managers};
 use crate::model::kind::Gvk;
 use crate::model::observed::{Body, Deployment, Other, ReplicasOwner, Workload};
-use crate::model::ownership::{self, Manager};
+use crate::model::ownership::Manager;
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Spec {
+pub(super) struct Spec {
     replicas: Option<i32>,
     progress_deadline_seconds: Option<i32>,
     #[serde(default)]
@@ -39,7 +39,7 @@ struct Container {
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Status {
+pub(super) struct Status {
     observed_generation: i64,
     replicas: i32,
     updated_replicas: i32,
@@ -60,20 +60,22 @@ struct Condition {
 /// What the API server sets where nobody sets `spec.replicas`.
 const DEFAULT_REPLICAS: i32 = 1;
 
-pub(super) fn deployment(object: &Value) -> serde_json::Result<Deployment> {
-    let spec: Spec = part(object, "spec")?;
-    let status: Status = part(object, "status")?;
+pub(super) fn deployment(annotations: &Texts, managers: &[Manager<'_>], spec: Spec, status: &Status) -> Deployment {
+    let annotation = |key| annotations.get(key).map(String::as_str);
     let condition = |type_: &str| status.conditions.iter().find(|condition| &*condition.type_ == type_);
-    let owners = ownership::owners(object, &["spec", "replicas"]);
+    let owners = managers.iter().filter(|who| {
+        let fields = who.fields();
+        fields.is_some_and(|fields| fields.contains(&["spec", "replicas"]))
+    });
     let replicas = spec.replicas.unwrap_or(DEFAULT_REPLICAS);
-    Ok(Deployment {
+    Deployment {
         replicas,
-        replicas_owner: match replicas_owner(&owners) {
+        replicas_owner: match replicas_owner(owners) {
             // The server notes no manager who scales what nobody has set before.
             ReplicasOwner::Nobody if replicas != DEFAULT_REPLICAS => ReplicasOwner::Scale,
             owner => owner,
         },
-        spec_replicas: metadata_text(object, "annotations", annotations::REPLICAS).and_then(|text| text.parse().ok()),
+        spec_replicas: annotation(annotations::REPLICAS).and_then(|text| text.parse().ok()),
         progress_deadline_seconds: spec.progress_deadline_seconds.unwrap_or(600), // the API's default
         observed_generation: status.observed_generation,
         total: status.replicas,
@@ -82,7 +84,7 @@ pub(super) fn deployment(object: &Value) -> serde_json::Result<Deployment> {
         available_condition: condition("Available").map(|condition| &*condition.status == "True"),
         deadline_exceeded: condition("Progressing")
             .is_some_and(|c| &*c.status == "False" && &*c.reason == "ProgressDeadlineExceeded"),
-        template: metadata_text(object, "annotations", annotations::TEMPLATE).unwrap_or_default(),
+        template: annotation(annotations::TEMPLATE).unwrap_or_default().into(),
         images: spec
             .template
             .spec
@@ -90,18 +92,14 @@ pub(super) fn deployment(object: &Value) -> serde_json::Result<Deployment> {
             .into_iter()
             .map(|container| container.image)
             .collect(),
-    })
+    }
 }
 
-fn is_release(who: &Manager<'_>) -> bool {
-    who.name == managers::RELEASE && who.applied && who.subresource.is_empty()
-}
-
-fn replicas_owner(owners: &[Manager<'_>]) -> ReplicasOwner {
+fn replicas_owner<'a>(owners: impl Iterator<Item = &'a Manager<'a>>) -> ReplicasOwner {
     let owner = |who: &Manager<'_>| match who {
         who if who.subresource == "scale" => ReplicasOwner::Scale,
-        who if is_release(who) => ReplicasOwner::Release,
-        who if who.name == managers::RELEASE_SCALE && who.applied => ReplicasOwner::Promotion,
+        who if who.applied_as(managers::RELEASE) => ReplicasOwner::Release,
+        who if who.name == managers::RELEASE_SCALE && who.applied() => ReplicasOwner::Promotion,
         _ => ReplicasOwner::Other,
     };
     let rank = |owner: &ReplicasOwner| match owner {
@@ -111,7 +109,7 @@ fn replicas_owner(owners: &[Manager<'_>]) -> ReplicasOwner {
         ReplicasOwner::Promotion => 1,
         ReplicasOwner::Nobody => 0,
     };
-    owners.iter().map(owner).max_by_key(rank).unwrap_or_default()
+    owners.map(owner).max_by_key(rank).unwrap_or_default()
 }
 
 /// Of a kind that may have any form: what has an unexpected form counts as absent.

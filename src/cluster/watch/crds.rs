@@ -91,7 +91,7 @@ struct Known {
 }
 
 impl Known {
-    fn present(&mut self, head: &Head) -> Vec<Crd> {
+    fn present(&mut self, head: &Head<'_>) -> Vec<Crd> {
         let name = name(head);
         let names = self.listed.as_mut().unwrap_or(&mut self.names);
         names.insert(Arc::clone(&name));
@@ -104,9 +104,8 @@ impl Known {
                 self.listed = Some(HashSet::new());
                 Vec::new()
             }
-            Event::Listed(text) => Head::of(text).map_or_else(Vec::new, |head| self.present(&head)),
-            Event::Apply(head, _) => self.present(&head),
-            Event::Delete(head, _) => {
+            Event::Listed(head) | Event::Apply(head) => self.present(&head),
+            Event::Delete(head) => {
                 let name = name(&head);
                 self.names.remove(&name);
                 vec![Crd::Gone(name)]
@@ -122,7 +121,7 @@ impl Known {
     }
 }
 
-fn name(head: &Head) -> Arc<str> {
+fn name(head: &Head<'_>) -> Arc<str> {
     head.place().1.into()
 }
 
@@ -148,11 +147,11 @@ mod tests {
         let mut told = Vec::new();
         let events = [
             Event::Begin,
-            Event::Listed(&a),
+            Event::Listed(Head::of(&a).unwrap()),
             Event::Done(1),
-            Event::Apply(Head::of(&b).unwrap(), &b),
+            Event::Apply(Head::of(&b).unwrap()),
             Event::Begin,
-            Event::Listed(&b),
+            Event::Listed(Head::of(&b).unwrap()),
             Event::Done(2),
         ];
         for event in events {

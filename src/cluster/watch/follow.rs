@@ -33,12 +33,12 @@ const LIST_SILENCE: Duration = Duration::from_secs(30);
 pub(super) enum Event<'a> {
     /// A list is about to be asked for: it will show whatever is known by now, or what became of it.
     Begin,
-    /// An object of a list, as JSON text.
-    Listed(&'a str),
-    /// An object that was created or changed, as JSON text.
-    Apply(Head, &'a str),
+    /// An object of a list.
+    Listed(Head<'a>),
+    /// An object that was created or changed.
+    Apply(Head<'a>),
     /// An object that was deleted, as it was last.
-    Delete(Head, &'a str),
+    Delete(Head<'a>),
     /// An object of which not even the metadata can be read.
     Unreadable,
     /// The list is done; it shows the cluster at this resourceVersion.
@@ -177,7 +177,7 @@ impl Follow {
             let page = tokio::time::timeout(LIST_SILENCE, self.page(request));
             let List { metadata, items } = page.await.map_err(|_| Failure::Silence)??;
             for item in &items {
-                sink(Event::Listed(item.get()));
+                sink(Head::of(item.get()).map_or(Event::Unreadable, Event::Listed));
             }
             params.continue_token = metadata.continue_.filter(|token| !token.is_empty());
             if params.continue_token.is_none() {
@@ -244,7 +244,7 @@ impl Follow {
                 return Ok(());
             };
             match event(line)? {
-                WatchEvent::Added(object) if listing => sink(Event::Listed(object.get())),
+                WatchEvent::Added(object) if listing => self.change(listing, object.get(), Event::Listed, sink),
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                     self.change(listing, object.get(), Event::Apply, sink);
                 }
@@ -269,7 +269,7 @@ impl Follow {
         &mut self,
         listing: bool,
         text: &'a str,
-        event: fn(Head, &'a str) -> Event<'a>,
+        event: fn(Head<'a>) -> Event<'a>,
         sink: &mut (dyn FnMut(Event<'_>) + Send),
     ) {
         let Some(head) = Head::of(text) else {
@@ -277,7 +277,7 @@ impl Follow {
             return;
         };
         let version = head.resource_version().to_owned();
-        sink(event(head, text));
+        sink(event(head));
         if !listing && !version.is_empty() {
             self.resource_version = Some(version);
         }

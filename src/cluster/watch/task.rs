@@ -163,9 +163,14 @@ impl Task {
         let (store, kind, session) = (Arc::clone(&self.store), self.kind.clone(), self.session);
         let reports = self.reports;
         let mut listed = false;
+        let others = Arc::clone(&self.listed);
         let mut sink = |event: Event<'_>| {
-            listed |= matches!(event, Event::Done(_));
+            let done = matches!(event, Event::Done(_));
             take_in(&store, &kind, session, reports, event);
+            if done {
+                listed = true;
+                others.notify_waiters();
+            }
         };
         let stepped = tokio::select! {
             stepped = follow.step(&mut sink) => stepped,
@@ -177,7 +182,6 @@ impl Task {
         if listed {
             self.refusals = 0;
             self.patience.end();
-            self.listed.notify_waiters();
         }
         stepped
     }
@@ -244,21 +248,13 @@ fn take_in(store: &Store, kind: &KindRef, session: u64, reports: bool, event: Ev
         }
         store.put(kind, session, seen);
     };
-    let known = |head: &Head| store.has(kind, session, head.place(), head.version());
-    let unreadable = || tracing::warn!(%kind, "an object without readable metadata is ignored");
+    let known = |head: &Head<'_>| store.has(kind, session, head.place(), head.version());
     match event {
         Event::Begin => store.list_begins(kind, session),
-        // Most are known if any are.
-        Event::Listed(text) if store.synced(kind) == KindState::Synced => match Head::of(text) {
-            Some(head) if known(&head) => {}
-            Some(head) => put(head.read(kind, text)),
-            None => unreadable(),
-        },
-        Event::Listed(text) => view::read(kind, text).map_or_else(unreadable, put),
-        Event::Apply(head, _) if known(&head) => {}
-        Event::Apply(head, text) => put(head.read(kind, text)),
-        Event::Delete(head, text) => store.remove(kind, session, &head.read(kind, text)),
-        Event::Unreadable => unreadable(),
+        Event::Listed(head) | Event::Apply(head) if known(&head) => {}
+        Event::Listed(head) | Event::Apply(head) => put(head.read(kind)),
+        Event::Delete(head) => store.remove(kind, session, &head.read(kind)),
+        Event::Unreadable => tracing::warn!(%kind, "an object without readable metadata is ignored"),
         Event::Done(version) => store.list_done(kind, session, version),
     }
 }

@@ -15,8 +15,21 @@ fn live(mut object: Value, fields: &Value, other: &Value) -> Value {
     object
 }
 
+fn managed(object: &Value) -> Option<Box<RawValue>> {
+    let entries = object.pointer("/metadata/managedFields")?;
+    Some(RawValue::from_string(entries.to_string()).unwrap())
+}
+
+/// 0: we own nothing of it.
+fn digest(object: &Value) -> u64 {
+    let entries = managed(object);
+    let managers = Manager::all(entries.as_deref());
+    let ours = managers.iter().find(|who| who.applied_as(US)).and_then(Manager::fields);
+    ours.map_or(0, |fields| digest_of_live(&object.to_string(), &fields))
+}
+
 fn same(desired: &Value, object: Value, fields: &Value) -> bool {
-    digest_of_desired(desired) == digest_of_live(&live(object, fields, &json!({})), US)
+    digest_of_desired(desired) == digest(&live(object, fields, &json!({})))
 }
 
 #[test]
@@ -143,9 +156,20 @@ fn an_object_that_we_never_applied_has_no_digest() {
         { "manager": US, "operation": "Update", "fieldsV1": { "f:spec": {} } },
         { "manager": US, "operation": "Apply", "subresource": "status", "fieldsV1": { "f:status": {} } },
     ] } });
-    assert_eq!(digest_of_live(&object, US), 0);
-    assert_eq!(digest_of_live(&json!({ "metadata": { "managedFields": [{}] } }), US), 0);
-    assert_eq!(digest_of_live(&json!(null), US), 0);
+    assert_eq!(digest(&object), 0);
+    for entries in [json!([{}]), json!(null), json!("none")] {
+        assert_eq!(digest(&json!({ "metadata": { "managedFields": entries } })), 0);
+    }
+}
+
+#[test]
+fn what_is_nested_too_deep_for_a_parser_matters_only_if_we_own_it() {
+    let deep = format!("{}1{}", r#"{"a":"#.repeat(300), "}".repeat(300));
+    let text = format!(r#"{{"spec":{{"ours":1,"theirs":{deep}}}}}"#);
+    let fields = |text| serde_json::from_str::<Fields<'_>>(text).unwrap();
+    let ours = digest_of_live(&text, &fields(r#"{"f:spec":{"f:ours":{}}}"#));
+    assert_eq!(ours, digest_of_desired(&json!({ "spec": { "ours": 1 } })));
+    assert_eq!(digest_of_live(&text, &fields(r#"{"f:spec":{"f:theirs":{}}}"#)), 0);
 }
 
 #[test]
@@ -181,15 +205,19 @@ fn every_owner_of_a_field_is_listed() {
         { "manager": "kubectl", "operation": "Update", "fieldsV1": { "f:spec": { "f:paused": {} } } },
         { "manager": "old", "operation": "Apply", "fieldsV1": { "f:spec": {} } },
     ] } });
-    let owners = owners(&object, &["spec", "replicas"]);
-    let names: Vec<_> = owners
-        .iter()
-        .map(|who| (who.name, who.applied, who.subresource))
-        .collect();
-    assert_eq!(names, [(US, true, ""), ("hpa", false, "scale"), ("old", true, "")]);
-    assert!(owns(&object, US, &["spec", "replicas"]));
-    assert!(!owns(&object, US, &["spec", "paused"]));
-    assert!(!owns(&object, "hpa", &["spec", "replicas"]));
+    let entries = managed(&object);
+    let managers = Manager::all(entries.as_deref());
+    let owners = |path: &[&str]| -> Vec<_> {
+        let owners = managers.iter().filter(|who| who.fields().unwrap().contains(path));
+        owners
+            .map(|who| (&*who.name, who.applied(), &*who.subresource))
+            .collect()
+    };
+    let replicas = owners(&["spec", "replicas"]);
+    assert_eq!(replicas, [(US, true, ""), ("hpa", false, "scale"), ("old", true, "")]);
+    assert_eq!(owners(&["spec", "paused"]), [("kubectl", false, ""), ("old", true, "")]);
+    assert_eq!(owners(&["spec"]).len(), 4);
+    assert_eq!(owners(&["status"]), []);
 }
 
 #[test]

@@ -173,6 +173,7 @@ fn build(info: &ObjectInfo, application: &str, spec: &ReleaseSpec) -> valid::Rel
             },
             deployment_specification: version.deployment_specification.as_ref().map(specification),
             service_specification: version.service_specification.as_ref().map(specification),
+            merged: valid::Merged::default(),
         }
     };
     valid::Release {

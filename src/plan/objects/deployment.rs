@@ -16,13 +16,12 @@ const REPLICAS: &str = "replicas";
 
 /// The Deployment, with `spec.replicas` only when they are given.
 pub fn deployment(release: &Release, version: &Version, replicas: Option<i32>) -> Value {
-    let mut spec = merged_spec(version);
-    let digest = digest_of(&spec, version);
+    let mut spec = merged_spec(version).clone();
     if let Some(replicas) = replicas {
         spec.insert(REPLICAS.to_owned(), replicas.into());
     }
     let specification = version.deployment_specification.as_ref();
-    let annotations = [(annotations::TEMPLATE, digest.as_str())];
+    let annotations = [(annotations::TEMPLATE, template_digest(version))];
     let metadata = version_metadata(release, version, &version.name, specification, &annotations);
     object(Kind::Deployment, &metadata, Some(spec.into()))
 }
@@ -42,8 +41,11 @@ pub(super) fn specified_replicas(version: &Version) -> Option<&Value> {
 }
 
 /// Annotation `iter8.tools/template` of the Deployment that the version asks for.
-pub fn template_digest(version: &Version) -> String {
-    digest_of(&merged_spec(version), version)
+pub fn template_digest(version: &Version) -> &str {
+    version.merged.template.get_or_init(|| {
+        let template = merged_spec(version).get("template");
+        template::digest(template.unwrap_or(&Value::Null), &version.name)
+    })
 }
 
 /// Images of the containers that the version asks for, in their order.
@@ -59,18 +61,16 @@ pub fn images(version: &Version) -> Vec<Box<str>> {
         .collect()
 }
 
-fn digest_of(spec: &Map<String, Value>, version: &Version) -> String {
-    template::digest(spec.get("template").unwrap_or(&Value::Null), &version.name)
-}
-
 /// `spec` without `replicas`: what is generated, with the specification merged over it.
-pub(super) fn merged_spec(version: &Version) -> Map<String, Value> {
-    let mut spec = generated_spec(version);
-    if let Some(specification) = &version.deployment_specification {
-        merge(&mut spec, &specification.spec);
-    }
-    spec.remove(REPLICAS);
-    spec
+pub(super) fn merged_spec(version: &Version) -> &Map<String, Value> {
+    version.merged.deployment.get_or_init(|| {
+        let mut spec = generated_spec(version);
+        if let Some(specification) = &version.deployment_specification {
+            merge(&mut spec, &specification.spec);
+        }
+        spec.remove(REPLICAS);
+        spec
+    })
 }
 
 /// The containers of a merged `spec`.

@@ -18,7 +18,7 @@ const TCP: &str = "TCP";
 /// The Service. `held`: its main port, while that stays as it is; `extra_ports` are those that a stored route still names, though the spec has changed to another: they
 /// are served until no route names them.
 pub fn service(release: &Release, version: &Version, held: Option<&ServicePort>, extra_ports: &[i32]) -> Value {
-    let mut spec = merged_spec(version);
+    let mut spec = merged_spec(version).clone();
     if let (Some(held), Some(main)) = (held, main_port_mut(&mut spec)) {
         let target = held.target.parse::<i32>();
         let target = target.map_or_else(|_| Value::from(&*held.target), Value::from);
@@ -46,8 +46,7 @@ pub fn select_all(service: &mut Value, version: &Version) {
 
 /// The main port of the stored Service, if pods of before and of after a roll are not to be reached at the same target.
 pub fn other_target<'a>(live: &'a Service, version: &Version) -> Option<&'a ServicePort> {
-    let spec = merged_spec(version);
-    let wanted = target(main_port(&spec)?)?;
+    let wanted = target(main_port(merged_spec(version))?)?;
     let wanted = wanted.as_str().map_or_else(|| wanted.to_string(), str::to_owned);
     let mut ports = live.ports.iter();
     let main = ports.find(|port| *port.name == *HTTP).or(live.ports.first())?;
@@ -56,29 +55,28 @@ pub fn other_target<'a>(live: &'a Service, version: &Version) -> Option<&'a Serv
 
 /// The port of the Service that requests are sent to: the one called `http`, else the first.
 pub fn backend_port(version: &Version) -> i32 {
-    main_port(&merged_spec(version))
-        .and_then(number)
-        .unwrap_or(version.port)
+    main_port(merged_spec(version)).and_then(number).unwrap_or(version.port)
 }
 
 /// `spec`: what is generated, with the specification merged over it.
-pub(super) fn merged_spec(version: &Version) -> Map<String, Value> {
-    let port = json!({
-        "name": HTTP, "port": version.port, "protocol": TCP, TARGET_PORT: target_port(version), "appProtocol": HTTP,
-    });
-    let mut spec = Map::new();
-    spec.insert("selector".to_owned(), json!({ APP_LABEL: version.name }));
-    spec.insert(PORTS.to_owned(), json!([port]));
-    if let Some(specification) = &version.service_specification {
-        merge(&mut spec, &specification.spec);
-    }
-    spec
+pub(super) fn merged_spec(version: &Version) -> &Map<String, Value> {
+    version.merged.service.get_or_init(|| {
+        let port = json!({
+            "name": HTTP, "port": version.port, "protocol": TCP, TARGET_PORT: target_port(version), "appProtocol": HTTP,
+        });
+        let mut spec = Map::new();
+        spec.insert("selector".to_owned(), json!({ APP_LABEL: version.name }));
+        spec.insert(PORTS.to_owned(), json!([port]));
+        if let Some(specification) = &version.service_specification {
+            merge(&mut spec, &specification.spec);
+        }
+        spec
+    })
 }
 
 /// The container port that is served: the one called `http`, else the first by its name or number, else the version's.
 fn target_port(version: &Version) -> Value {
-    let spec = deployment::merged_spec(version);
-    let ports: Vec<_> = deployment::containers(&spec)
+    let ports: Vec<_> = deployment::containers(deployment::merged_spec(version))
         .filter_map(|container| container.get(PORTS).and_then(Value::as_array))
         .flatten()
         .collect();

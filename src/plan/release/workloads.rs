@@ -32,7 +32,7 @@ const FIRST_REPLICAS: i32 = 1;
 /// Builds what promotions compare, in the order of the versions.
 pub fn build(release: &Release) -> Vec<Built> {
     let build = |version: &Version| Built {
-        template: objects::template_digest(version),
+        template: objects::template_digest(version).to_owned(),
         images: objects::images(version),
         replicas: objects::replicas(version),
     };

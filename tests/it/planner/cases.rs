@@ -7,7 +7,7 @@ use chrono::Duration;
 use iter8::api::release::PromotionStep;
 use iter8::model::kind::Kind;
 use iter8::model::observed::{Body, Meta, Uid};
-use iter8::model::release::Specification;
+use iter8::model::release::{Merged, Specification};
 use iter8::plan::{policy, routes};
 use serde_json::json;
 
@@ -193,6 +193,7 @@ fn a_service_that_would_not_select_its_own_pods_is_not_written() {
         spec: selector.as_object().unwrap().clone(),
         ..Specification::default()
     });
+    world.release.versions[0].merged = Merged::default();
     let writes = world.log.iter().filter(|line| line.contains("apply")).count();
     round(&mut world);
     assert_eq!(world.log.iter().filter(|line| line.contains("apply")).count(), writes);
@@ -395,6 +396,7 @@ fn label(world: &mut World, track: &str) {
     first.service_specification = specification(json!({ "selector": { "track": track } }));
     let template = json!({ "metadata": { "labels": { "track": track } } });
     first.deployment_specification = specification(json!({ "template": template }));
+    first.merged = Merged::default();
     world.release.generation += 1;
 }
 

@@ -145,7 +145,7 @@ fn could_stand_in(world: &World, primary: &str, desired: &Desired) -> bool {
         };
         let runs_it =
             template(desired) == Some(&*source.template) || *old.images != *images && *source.images == *images;
-        let goes = built(&entry.name).is_none_or(|version| objects::template_digest(version) != *source.template);
+        let goes = built(&entry.name).is_none_or(|version| *objects::template_digest(version) != *source.template);
         let scaled = [&old, &source]
             .iter()
             .any(|one| matches!(one.replicas_owner, ReplicasOwner::Scale | ReplicasOwner::Other));

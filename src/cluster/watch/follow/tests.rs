@@ -58,17 +58,13 @@ fn status(code: u16) -> String {
 /// One step; what it brought, and whether it failed with which code.
 async fn step(follow: &mut Follow) -> (String, Result<(), Option<u16>>) {
     let mut told = Vec::new();
-    let name = |text: &str| {
-        let value: serde_json::Value = serde_json::from_str(text).unwrap();
-        value["metadata"]["name"].as_str().unwrap().to_owned()
-    };
     let result = follow
         .step(&mut |event| {
             told.push(match event {
                 Event::Begin => "begin".to_owned(),
-                Event::Listed(text) => name(text),
-                Event::Apply(head, _) => format!("+{}", head.place().1),
-                Event::Delete(head, _) => format!("-{}", head.place().1),
+                Event::Listed(head) => head.place().1.to_owned(),
+                Event::Apply(head) => format!("+{}", head.place().1),
+                Event::Delete(head) => format!("-{}", head.place().1),
                 Event::Unreadable => "unreadable".to_owned(),
                 Event::Done(version) => format!("done@{version}"),
             });

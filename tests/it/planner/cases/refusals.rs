@@ -45,6 +45,7 @@ fn with_a_selector_that_selects_nothing(world: &mut World) {
         spec: selector.as_object().unwrap().clone(),
         ..Specification::default()
     });
+    world.release.versions[1].merged = Merged::default();
 }
 
 #[test]

@@ -123,6 +123,7 @@ fn listen(world: &mut World, port: i32) {
         spec: fields.as_object().unwrap().clone(),
         ..Specification::default()
     });
+    version.merged = Merged::default();
     world.release.generation += 1;
 }
 
