@@ -64,9 +64,12 @@ pub struct Create {
 pub struct Changes {
     pub operator: Latencies,
     pub probe: Latencies,
-    /// Number of the operator's changes; processor time and requests are of those.
+    /// Number of the operator's changes, and of the probe's; requests are the operator's.
     pub count: u64,
     pub cpu_ms: u64,
+    /// Not known of an older run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe_cpu_ms: Option<u64>,
     pub requests: Requests,
 }
 

@@ -52,6 +52,8 @@ use support::cluster::{self, Cluster};
 
 /// Where the figures go.
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/bench/results");
+/// The CRDs of others, as in a cluster that has both meshes.
+const CRDS: &str = "gateway,istio,knative";
 /// The file that `docs/performance.md` shows.
 const PUBLISHED: &str = "performance.json";
 

@@ -41,6 +41,8 @@ struct Rounds {
     probe: [Vec<Vec<f64>>; 2],
     changes: u64,
     cpu_ms: u64,
+    /// The probe's, which makes as many changes.
+    probe_cpu_ms: u64,
     requests: Requests,
 }
 
@@ -151,11 +153,12 @@ impl<'a> Run<'a> {
             What::Weight => self.options.weight_alone,
         };
         let bursts = self.options.bursts;
-        let (mark, cpu) = (self.mark(), self.operator.cpu());
+        let (mark, cpu, probe_cpu) = (self.mark(), self.operator.cpu(), self.prober().cpu());
         self.in_turn(alone, 0, rounds, |side| RUNTIME.block_on(side.alone(what)));
         thread::sleep(self.options.pause);
         self.in_turn(bursts, 1, rounds, |side| RUNTIME.block_on(side.bursts(what)));
         rounds.cpu_ms += self.operator.cpu() - cpu;
+        rounds.probe_cpu_ms += self.prober().cpu() - probe_cpu;
         rounds.requests.add(self.requests(mark));
         rounds.changes += (alone + bursts * BURST) as u64;
     }
@@ -253,6 +256,7 @@ impl Rounds {
             probe: latencies(self.probe),
             count: self.changes,
             cpu_ms: self.cpu_ms,
+            probe_cpu_ms: Some(self.probe_cpu_ms),
             requests: self.requests,
         }
     }

@@ -102,6 +102,13 @@ fn latencies(results: &Results) -> String {
     table.row("processor time of a change of readiness / of weight", |size| {
         format!("{:.2} / {:.2}", cpu_each(&size.readiness), cpu_each(&size.weight))
     });
+    let of_probe = |of: &super::figures::Changes| Some(ratio_of(of.probe_cpu_ms?, of.count));
+    if results.sizes.iter().all(|size| of_probe(&size.readiness).is_some()) {
+        table.row("the same of the probe", |size| {
+            let [readiness, weight] = [&size.readiness, &size.weight].map(|of| of_probe(of).unwrap_or_default());
+            format!("{readiness:.2} / {weight:.2}")
+        });
+    }
     table.row("samples: readiness alone, at once; weight alone, at once", |size| {
         let of = |of: Of| (of(size).operator.alone.samples, of(size).operator.burst.samples);
         format!("{:?}; {:?}", of(READINESS), of(WEIGHT)).replace(['(', ')'], "")

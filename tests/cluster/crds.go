@@ -4,11 +4,18 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
+
+	"sigs.k8s.io/yaml"
 )
 
 // module is a Go module at a version; sum is its checksum as in go.sum.
@@ -22,7 +29,7 @@ type crdSource struct {
 	files  string
 }
 
-// crdSources are the CRDs that --crds knows. They are read from module folders when asked for. The modules are not in
+// crdSources are the CRDs that --crds knows by a name. They are read from module folders when asked for. The modules are not in
 // go.mod, because what they require would change the versions that the binaries are built from.
 var crdSources = map[string]crdSource{
 	"gateway": {module{"sigs.k8s.io/gateway-api", "v1.6.1", "h1:mock6phZbI6rvZerwrVNk7hVNymQgHo+6sJ81Ia7ftY="}, "config/crd/standard/*.yaml"},
@@ -30,33 +37,86 @@ var crdSources = map[string]crdSource{
 	"knative": {module{"knative.dev/serving", "v0.51.0", "h1:yN2Q7eYqJgoPfZkATjoBZyGbZ2P1Qhns9HIMU4mF+to="}, "config/core/300-resources/service.yaml"},
 }
 
-// crdManifests finds the files of a comma-separated list of names and paths.
+// crdManifests reads the CRDs of a comma-separated list: a name of crdSources; such a name, a slash and a plural for one
+// CRD of it; or the path of a YAML file. Of each the text of one object.
 func crdManifests(ctx context.Context, list string) ([]string, error) {
 	var manifests []string
 	for _, item := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' }) {
-		source, known := crdSources[item]
+		name, plural, one := strings.Cut(item, "/")
+		source, known := crdSources[name]
 		if !known {
-			path, err := filepath.Abs(item)
+			text, err := os.ReadFile(item)
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil, fmt.Errorf("--crds: %q is neither gateway, istio, knative nor a file", item)
+			}
 			if err != nil {
 				return nil, err
 			}
-			if _, err := os.Stat(path); err != nil {
-				return nil, fmt.Errorf("--crds: %q is neither gateway, istio, knative nor a file", item)
-			}
-			manifests = append(manifests, path)
+			manifests = append(manifests, documents(text)...)
 			continue
 		}
-		dir, err := moduleDir(ctx, source.module)
+		found, err := source.documents(ctx)
 		if err != nil {
 			return nil, err
 		}
-		found, err := filepath.Glob(filepath.Join(dir, source.files))
-		if err != nil || len(found) == 0 {
-			return nil, fmt.Errorf("module %s %s has no %s", source.module.path, source.module.version, source.files)
+		if one {
+			if found, err = ofPlural(found, plural); err != nil {
+				return nil, fmt.Errorf("--crds: %q: %w", item, err)
+			}
 		}
 		manifests = append(manifests, found...)
 	}
 	return manifests, nil
+}
+
+// documents reads all CRDs of a project.
+func (s crdSource) documents(ctx context.Context) ([]string, error) {
+	dir, err := moduleDir(ctx, s.module)
+	if err != nil {
+		return nil, err
+	}
+	files, err := filepath.Glob(filepath.Join(dir, s.files))
+	if err != nil || len(files) == 0 {
+		return nil, fmt.Errorf("module %s %s has no %s", s.module.path, s.module.version, s.files)
+	}
+	var all []string
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, documents(text)...)
+	}
+	return all, nil
+}
+
+// documents splits a YAML file.
+func documents(text []byte) []string {
+	return regexp.MustCompile(`(?m)^---.*$`).Split(string(text), -1)
+}
+
+// ofPlural keeps the CRDs whose kinds have this plural.
+func ofPlural(crds []string, plural string) ([]string, error) {
+	var found, plurals []string
+	for _, text := range crds {
+		var crd struct {
+			Spec struct{ Names struct{ Plural string } }
+		}
+		if err := yaml.Unmarshal([]byte(text), &crd); err != nil {
+			return nil, err
+		}
+		if crd.Spec.Names.Plural == "" { // nothing but a comment
+			continue
+		}
+		if crd.Spec.Names.Plural == plural {
+			found = append(found, text)
+		}
+		plurals = append(plurals, crd.Spec.Names.Plural)
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("there are only %s", strings.Join(slices.Compact(slices.Sorted(slices.Values(plurals))), ", "))
+	}
+	return found, nil
 }
 
 // downloadModules downloads the modules that `up` reads files of, so that it needs no network.
@@ -112,12 +172,9 @@ func (c *Cluster) applyCRDs(ctx context.Context, manifests []string) error {
 	if len(manifests) == 0 {
 		return nil
 	}
-	args := []string{"apply", "--server-side", "--field-manager=cluster-launcher", "--output=name"}
-	for _, manifest := range manifests {
-		args = append(args, "--filename="+manifest)
-	}
-	say("applying the CRDs of %d files", len(manifests))
-	applied, err := c.kubectl(ctx, args...)
+	say("applying the CRDs")
+	text := strings.NewReader(strings.Join(manifests, "\n---\n"))
+	applied, err := c.kubectlWith(ctx, text, "apply", "--server-side", "--field-manager=cluster-launcher", "--output=name", "--filename=-")
 	if err != nil {
 		return err
 	}
@@ -151,9 +208,14 @@ func established(crd object) bool {
 
 // kubectl runs the built kubectl as admin.
 func (c *Cluster) kubectl(ctx context.Context, args ...string) (string, error) {
+	return c.kubectlWith(ctx, nil, args...)
+}
+
+// kubectlWith does so with an input.
+func (c *Cluster) kubectlWith(ctx context.Context, input io.Reader, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, filepath.Join(c.BinDir, "kubectl"), append([]string{"--kubeconfig=" + c.Kubeconfig}, args...)...)
 	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
+	cmd.Stdin, cmd.Stderr = input, &stderr
 	out, err := cmd.Output()
 	if err != nil {
 		return "", fmt.Errorf("kubectl %s: %w\n%s", strings.Join(args, " "), err, stderr.String())

@@ -12,9 +12,12 @@ import (
 
 func TestSeveralSideBySide(t *testing.T) {
 	base := t.TempDir()
-	one := up(t, base, "one")
+	one := up(t, base, "one", "--crds", "istio/virtualservices")
 	two := up(t, base, "two", "--cidr", "10.77.0.0/16", "--crds", "gateway,istio,knative")
 
+	if crds := one.ctl("get", "crds", "--output=name"); crds != "customresourcedefinition.apiextensions.k8s.io/virtualservices.networking.istio.io" {
+		t.Errorf("of one CRD that was asked for there are\n%s", crds)
+	}
 	if again := up(t, base, "one"); again.exports != one.exports || again.SupervisorPID != one.SupervisorPID {
 		t.Errorf("a second `up` must find the cluster: %q, %q", one.exports, again.exports)
 	}

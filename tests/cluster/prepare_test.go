@@ -2,6 +2,7 @@ package main
 
 import (
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -14,5 +15,18 @@ func TestFreePortsDiffer(t *testing.T) {
 	slices.Sort(ports)
 	if distinct := slices.Compact(slices.Clone(ports)); len(distinct) != len(ports) {
 		t.Fatalf("%d ports, but only %d different ones", len(ports), len(distinct))
+	}
+}
+
+func TestCRDsThatThereAreNot(t *testing.T) {
+	for list, want := range map[string]string{
+		"istio/virtualservice": "there are only ",
+		"istio/":               "virtualservices",
+		"linkerd":              `"linkerd" is neither gateway, istio, knative nor a file`,
+		"linkerd/routes":       `"linkerd/routes" is neither`,
+	} {
+		if found, err := crdManifests(t.Context(), list); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("--crds=%s: %d CRDs, error %v", list, len(found), err)
+		}
 	}
 }

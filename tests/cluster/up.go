@@ -23,7 +23,7 @@ func runUp(ctx context.Context, c command, args []string) error {
 	set.StringVar(&o.Name, "name", defaultName, "`NAME` of the cluster; several run side by side")
 	set.StringVar(&base, "dir", "", "`DIR` that holds the state folders (default ${TMPDIR:-/tmp}/iter8-UID)")
 	set.IntVar(&o.OwnerPID, "owner-pid", 0, "end the cluster when the process `PID` has ended (default: it runs until `down`)")
-	set.StringVar(&crds, "crds", "", "comma-separated `LIST` of CRDs to install: gateway, istio, knative, or paths of YAML files")
+	set.StringVar(&crds, "crds", "", "comma-separated `LIST` of CRDs to install: gateway, istio, knative, one of theirs as in istio/virtualservices, or paths of YAML files")
 	set.StringVar(&o.PodCIDR, "cidr", "10.244.0.0/16", "`CIDR` of the pods' addresses")
 	set.StringVar(&o.BindAddress, "bind-address", "127.0.0.1", "`IP` that the API server listens on")
 	set.StringVar(&o.AdvertiseAddress, "advertise-address", "", "`IP` in the endpoints of the Service \"kubernetes\" (default: it has none)")

@@ -40,3 +40,6 @@ mod status;
 mod support;
 mod tutorials;
 mod weights;
+
+/// The CRDs of others in the tests' clusters, and no more: each makes every start of an API server slower.
+const CRDS: &str = "gateway/httproutes,istio/virtualservices,knative";

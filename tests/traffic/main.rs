@@ -32,6 +32,8 @@ use libtest_mimic::{Arguments, Trial};
 use mesh::{MESHES, Mesh};
 use stories::STORIES;
 
+/// The CRDs of others: Contour and istiod look at all that there are.
+const CRDS: &str = "gateway,istio";
 /// Tests mostly wait; more at once would take the processors from each other.
 const AT_ONCE: usize = 5;
 

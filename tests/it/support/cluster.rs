@@ -98,15 +98,7 @@ impl Cluster {
     /// Starts one. It ends with this process at the latest.
     fn launch(name: String, dedicated: bool, with: With) -> Self {
         let pid = process::id().to_string();
-        let up = [
-            "up",
-            "--name",
-            &name,
-            "--owner-pid",
-            &pid,
-            "--crds",
-            "gateway,istio,knative",
-        ];
+        let up = ["up", "--name", &name, "--owner-pid", &pid, "--crds", crate::CRDS];
         let exports = launcher(&up);
         let kubeconfig = exports
             .lines()
