@@ -35,7 +35,8 @@ pub struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    /// `None` when not even the metadata can be read. Nesting too deep for a JSON parser is in nobody's way here.
+    /// `None` when not even the metadata can be read. What is nested too deep for a JSON parser is in the way only of whoever
+    /// looks into it.
     pub fn of(text: &'a str) -> Option<Self> {
         let wire = serde_json::from_str(text).ok()?;
         Some(Self { wire, text })
@@ -61,14 +62,9 @@ impl<'a> Head<'a> {
     /// Reads the whole of it.
     pub fn read(&self, kind: &KindRef) -> Seen {
         let (namespace, name) = self.place();
-        let managers = Manager::all(self.wire.metadata.managed_fields);
-        let ours = match kind {
-            KindRef::Known(kind) => managers.iter().find(|who| who.applied_as(kind.manager())),
-            KindRef::Other(_) => None,
-        };
-        let managed = Managed {
-            ours: ours.and_then(Manager::fields),
-            all: managers,
+        let managed = match kind {
+            KindRef::Known(kind) => Managed::by(kind.manager(), self.wire.metadata.managed_fields),
+            KindRef::Other(_) => Managed::default(),
         };
         let body = self.body(kind, &managed);
         Seen {
@@ -136,10 +132,20 @@ impl<'a> Head<'a> {
 }
 
 /// Who owns which fields.
+#[derive(Default)]
 struct Managed<'a> {
     all: Vec<Manager<'a>>,
     /// The fields of our own applies.
     ours: Option<Fields<'a>>,
+}
+
+impl<'a> Managed<'a> {
+    /// `us`: the manager that we apply the object as.
+    fn by(us: &str, managed_fields: Option<&'a RawValue>) -> Self {
+        let all = Manager::all(managed_fields);
+        let ours = all.iter().find(|who| who.applied_as(us)).and_then(Manager::fields);
+        Self { all, ours }
+    }
 }
 
 /// An object, of which no more has been looked at than what is always needed.

@@ -8,6 +8,7 @@
 
 use std::borrow::Cow;
 
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -31,9 +32,9 @@ pub struct Manager<'a> {
     /// `subresource`; empty for the object itself.
     #[serde(borrow)]
     pub subresource: Cow<'a, str>,
-    /// `time`, RFC 3339: when the manager last changed a field; empty: not known.
+    /// `time`: Go writes null for one that is zero.
     #[serde(borrow)]
-    pub time: Cow<'a, str>,
+    time: Option<&'a RawValue>,
     /// Which fields.
     #[serde(borrow, rename = "fieldsV1")]
     fields: Option<&'a RawValue>,
@@ -54,6 +55,11 @@ impl<'a> Manager<'a> {
     /// Whether it is this manager, and owns its fields by server-side apply of the object itself.
     pub fn applied_as(&self, manager: &str) -> bool {
         self.name == manager && self.applied() && self.subresource.is_empty()
+    }
+
+    /// When it last changed a field; `None`: not known.
+    pub fn time(&self) -> Option<DateTime<Utc>> {
+        serde_json::from_str(self.time?.get()).ok()
     }
 
     /// The fields that it owns; `None` where they cannot be read.

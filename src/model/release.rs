@@ -50,7 +50,7 @@ pub struct GatewayRef {
     pub name: String,
 }
 
-/// A version of a valid Release.
+/// A version of a valid Release. It is never changed once it is there: `merged` follows from the rest.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Version {
     /// Its name: of its Deployment and Service.

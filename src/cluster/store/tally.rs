@@ -1,5 +1,7 @@
 //! How many objects of a kind are ready: counted as they come and go, so that nobody has to walk through all of them.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 
 use crate::api::status::Tristate;
@@ -31,10 +33,11 @@ struct Status<'a> {
 
 #[derive(Deserialize)]
 struct Condition<'a> {
-    #[serde(rename = "type")]
-    type_: &'a str,
+    #[serde(rename = "type", borrow)]
+    type_: Cow<'a, str>,
     status: Tristate,
-    reason: &'a str,
+    #[serde(borrow)]
+    reason: Cow<'a, str>,
 }
 
 impl Standing {

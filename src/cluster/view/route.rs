@@ -217,7 +217,7 @@ pub(super) fn http_route(
 /// The time of our manager's entry in `managedFields`, which is that of its last change.
 fn written(managers: &[Manager<'_>]) -> Option<DateTime<Utc>> {
     let is_ours = |who: &&Manager<'_>| who.name == managers::ROUTE_POLICY && who.subresource.is_empty();
-    managers.iter().find(is_ours)?.time.parse().ok()
+    managers.iter().find(is_ours)?.time()
 }
 
 fn gateway_rule(rule: &gateway::Rule) -> StoredRule {

@@ -163,6 +163,26 @@ fn an_object_that_we_never_applied_has_no_digest() {
 }
 
 #[test]
+fn a_time_that_go_writes_as_null_hides_nobody() {
+    let mut object = live(
+        json!({ "spec": { "a": 1 } }),
+        &json!({ "f:spec": { "f:a": {} } }),
+        &json!({}),
+    );
+    let known = digest(&object);
+    object["metadata"]["managedFields"][0]["time"] = Value::Null;
+    assert_ne!(known, 0);
+    assert_eq!(digest(&object), known);
+}
+
+#[test]
+fn text_that_go_has_escaped_is_what_it_says() {
+    let fields: Fields<'_> = serde_json::from_str(r#"{"f:spec":{"f:a<b":{},"f:c":{}}}"#).unwrap();
+    let live = digest_of_live(r#"{"spec":{"a\u003cb":"\u0026","c":["\u003e"]}}"#, &fields);
+    assert_eq!(live, digest_of_desired(&json!({ "spec": { "a<b": "&", "c": [">"] } })));
+}
+
+#[test]
 fn what_is_nested_too_deep_for_a_parser_matters_only_if_we_own_it() {
     let deep = format!("{}1{}", r#"{"a":"#.repeat(300), "}".repeat(300));
     let text = format!(r#"{{"spec":{{"ours":1,"theirs":{deep}}}}}"#);
