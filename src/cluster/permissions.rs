@@ -13,7 +13,7 @@ pub struct Permission {
     pub why: &'static str,
 }
 
-/// `list` is for API servers without streaming lists.
+/// Everything is listed once, and then watched.
 const READ: &[&str] = &["list", "watch"];
 /// Server-side apply is a patch; of an object that does not exist yet also a create.
 const READ_AND_WRITE: &[&str] = &["list", "watch", "create", "patch", "delete"];

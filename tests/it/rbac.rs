@@ -8,7 +8,6 @@ use iter8::cluster::permissions::{OWN_NAMESPACE, PERMISSIONS, Permission, WEIGHT
 
 use crate::golden;
 use crate::support::audit::Request;
-use crate::support::relay::Relay;
 use crate::support::{SOON, Test, holds, skip_unless_local};
 
 /// The operator's role of this kind and name, as YAML.
@@ -227,11 +226,8 @@ fn the_operator_uses_every_right_that_it_has() {
     if skip_unless_local("the audit log") {
         return;
     }
-    let mut test = Test::with_account("rights");
+    let test = Test::with_account("rights");
     let mark = test.audit_mark();
-    // Lists are asked for only where the server cannot send them with a watch.
-    let relay = Relay::without_streaming_lists(test.kubeconfig());
-    test.connect_with(&relay.kubeconfig);
     elect(&test);
     test.start();
     test.apply(&release("blue-green", "[{image: shop:1}, {image: shop:2, weight: 20}]"));

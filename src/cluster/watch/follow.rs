@@ -1,7 +1,10 @@
 //! Lists and watches one kind: one step at a time, so that its caller decides what an error means.
 //!
 //! kube's own `watcher` is not used: it asks for a streaming list at resourceVersion 0, which an API server may answer
-//! from a cache older than our last write. Source: Kubernetes API concepts, "Streaming lists" and "Resource versions".
+//! from a cache older than our last write; and an API server takes twice the processor time for a list that it streams as
+//! events of a watch, as it does for one in pages. So everything is asked for at once, as of now, and read bit by bit:
+//! an API server of 1.33 and newer writes it so, too. Source: Kubernetes API concepts, "Resource versions", and KEP-5116,
+//! "Streaming response encoding".
 
 use std::time::Duration;
 
@@ -9,24 +12,24 @@ use http::{Response, header::RETRY_AFTER};
 use kube::Client;
 use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::client::Body;
-use kube::core::metadata::ListMeta;
 use kube::core::{Request, Status};
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::cluster::error::{LONGEST_WAIT, causes};
 use crate::cluster::view::Head;
+use items::Items;
 use lines::Lines;
 
+mod items;
 mod lines;
 
-/// Objects in one page of a list.
+/// Objects in one page of a list that does not come as a whole.
 const PAGE: u32 = 100;
 /// Seconds after which the server ends a watch.
 const WATCH_SECONDS: u32 = 290;
 /// A watch that is silent for longer than the server lets it live is dead.
 const WATCH_SILENCE: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 5);
-/// How long to wait for a list's page, for the next object of a streaming list, and for a watch to begin.
+/// How long to wait for a list's next object, and for a watch to begin.
 const LIST_SILENCE: Duration = Duration::from_secs(30);
 
 /// What a step brings.
@@ -41,7 +44,7 @@ pub(super) enum Event<'a> {
     Delete(Head<'a>),
     /// An object of which not even the metadata can be read.
     Unreadable,
-    /// The list is done; it shows the cluster at this resourceVersion.
+    /// The list is done, and what comes after it is watched; it shows the cluster at this resourceVersion.
     Done(u64),
 }
 
@@ -53,8 +56,10 @@ pub(super) struct Follow {
     metadata_only: bool,
     /// Where to go on watching; `None`: list first.
     resource_version: Option<String>,
-    /// Whether the server can send a list as a watch's first events.
-    streaming: bool,
+    /// Whether to list page by page.
+    paged: bool,
+    /// Whether it was told that the list is done.
+    told: bool,
 }
 
 /// Why a step ended otherwise than in time.
@@ -104,22 +109,17 @@ impl Failure {
         }
     }
 
+    /// Whether a list may succeed in the other form, as a whole or page by page: the server takes too long for one, or
+    /// forgets it before its last page.
+    pub(super) fn is_of_form(&self) -> bool {
+        matches!(self, Self::Silence) || matches!(self.code(), Some(410 | 504))
+    }
+
     /// Whether the connection was lost: the server that is found next may know less than this one did, as one that came
     /// back from a backup.
     pub(super) fn is_loss(&self) -> bool {
         matches!(self, Self::Unreached(_) | Self::Broken(_) | Self::Silence)
     }
-}
-
-#[derive(Deserialize)]
-struct List {
-    metadata: ListMeta,
-    #[serde(default, deserialize_with = "nullable")]
-    items: Vec<Box<RawValue>>,
-}
-
-fn nullable<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Box<RawValue>>, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 impl Follow {
@@ -129,7 +129,8 @@ impl Follow {
             requests,
             metadata_only,
             resource_version: None,
-            streaming: true,
+            paged: false,
+            told: false,
         }
     }
 
@@ -138,34 +139,46 @@ impl Follow {
         self.resource_version = None;
     }
 
-    /// One list, or one watch until its end. After an error the next step goes on where this one stopped, or lists anew
-    /// if the server has forgotten that place.
+    /// A list, unless it is known where to go on, and a watch until its end. After an error the next step goes on where
+    /// this one stopped, or lists anew if the server has forgotten that place.
     pub(super) async fn step(&mut self, sink: &mut (dyn FnMut(Event<'_>) + Send)) -> Result<(), Failure> {
-        let listed = self.resource_version.clone();
-        let result = match listed {
-            Some(version) => self.watch(&version, false, sink).await,
-            None if self.streaming => self.watch("", true, sink).await,
-            None => self.list(sink).await,
+        let version = match self.resource_version.clone() {
+            Some(version) => version,
+            None => self.list_anew(sink).await?,
         };
-        let listing = self.resource_version.is_none();
-        match &result {
-            // A server without streaming lists refuses them, or never says that the list is done.
-            Err(Failure::Status(status, _)) if listing && matches!(status.code, 400 | 422) => self.streaming = false,
-            // Or it ends before that, as it does to one that takes it in too slowly.
-            Err(Failure::Silence) | Ok(()) if listing => self.streaming = !self.streaming,
+        let watched = self.watch(&version, sink).await;
+        match &watched {
             // A server that has too much to do is not asked for more.
-            Err(Failure::Status(status, _)) if status.code == 429 => {}
+            Err(failure) if failure.code() == Some(429) => {}
             // It has forgotten that place, or would send the same unreadable text again; or its versions may have gone
             // back, and a watch from a version that is yet to come is silent.
             Err(_) => self.start_over(),
             Ok(()) => {}
         }
-        result
+        watched
     }
 
-    /// Lists page by page.
-    async fn list(&mut self, sink: &mut (dyn FnMut(Event<'_>) + Send)) -> Result<(), Failure> {
-        let mut params = ListParams::default().limit(PAGE);
+    /// Lists everything, in the other form the next time if this one may be what the server fails at.
+    async fn list_anew(&mut self, sink: &mut (dyn FnMut(Event<'_>) + Send)) -> Result<String, Failure> {
+        let listed = self.list(sink).await;
+        self.paged = match &listed {
+            Ok(_) => false,
+            // A server breaks off an answer that takes it longer than its --request-timeout.
+            Err(failure) if failure.is_of_form() || matches!(failure, Failure::Broken(_)) => !self.paged,
+            Err(_) => self.paged,
+        };
+        let version = listed?;
+        self.resource_version = Some(version.clone());
+        self.told = false;
+        Ok(version)
+    }
+
+    /// Lists everything; which version of it that was.
+    async fn list(&mut self, sink: &mut (dyn FnMut(Event<'_>) + Send)) -> Result<String, Failure> {
+        let mut params = ListParams::default();
+        if self.paged {
+            params = params.limit(PAGE);
+        }
         sink(Event::Begin);
         loop {
             let request = if self.metadata_only {
@@ -174,25 +187,21 @@ impl Follow {
                 self.requests.list(&params)
             };
             let request = request.map_err(kube::Error::BuildRequest)?;
-            let page = tokio::time::timeout(LIST_SILENCE, self.page(request));
-            let List { metadata, items } = page.await.map_err(|_| Failure::Silence)??;
-            for item in &items {
-                sink(Head::of(item.get()).map_or(Event::Unreadable, Event::Listed));
+            let answer = tokio::time::timeout(LIST_SILENCE, self.ask(request));
+            let mut items = Items::of(answer.await.map_err(|_| Failure::Silence)??.into_body());
+            loop {
+                let next = tokio::time::timeout(LIST_SILENCE, items.next());
+                let Some(item) = next.await.map_err(|_| Failure::Silence)?? else {
+                    break;
+                };
+                sink(Head::of(item).map_or(Event::Unreadable, Event::Listed));
             }
+            let metadata = items.metadata()?;
             params.continue_token = metadata.continue_.filter(|token| !token.is_empty());
             if params.continue_token.is_none() {
-                let version = metadata.resource_version.unwrap_or_default();
-                sink(Event::Done(number(&version)));
-                self.resource_version = Some(version);
-                return Ok(());
+                return Ok(metadata.resource_version.unwrap_or_default());
             }
         }
-    }
-
-    async fn page(&self, request: http::Request<Vec<u8>>) -> Result<List, Failure> {
-        let body = self.ask(request).await?.into_body();
-        let body = body.collect_bytes().await.map_err(Failure::Broken)?;
-        serde_json::from_slice(&body).map_err(Failure::Unreadable)
     }
 
     /// The answer, of which only the head has come.
@@ -213,52 +222,31 @@ impl Follow {
         Err(Failure::Status(status, wait))
     }
 
-    /// Watches from a resourceVersion; with `initial` the server sends the list first, as of now.
-    async fn watch(
-        &mut self,
-        version: &str,
-        initial: bool,
-        sink: &mut (dyn FnMut(Event<'_>) + Send),
-    ) -> Result<(), Failure> {
-        let params = WatchParams {
-            timeout: Some(WATCH_SECONDS),
-            send_initial_events: initial,
-            ..WatchParams::default()
-        };
+    /// Watches from a resourceVersion. A list is done when it is: one who may list but not watch knows nothing for long.
+    async fn watch(&mut self, version: &str, sink: &mut (dyn FnMut(Event<'_>) + Send)) -> Result<(), Failure> {
+        let params = WatchParams::default().timeout(WATCH_SECONDS);
         let request = if self.metadata_only {
             self.requests.watch_metadata(&params, version)
         } else {
             self.requests.watch(&params, version)
         };
         let request = request.map_err(kube::Error::BuildRequest)?;
-        let mut listing = initial;
-        if listing {
-            sink(Event::Begin);
-        }
         let answer = tokio::time::timeout(LIST_SILENCE, self.ask(request));
         let mut lines = Lines::of(answer.await.map_err(|_| Failure::Silence)??.into_body());
+        if !std::mem::replace(&mut self.told, true) {
+            sink(Event::Done(number(version)));
+        }
         loop {
-            let silence = if listing { LIST_SILENCE } else { WATCH_SILENCE };
-            let next = tokio::time::timeout(silence, lines.next()).await;
+            let next = tokio::time::timeout(WATCH_SILENCE, lines.next()).await;
             let Some(line) = next.map_err(|_| Failure::Silence)?.map_err(Failure::Broken)? else {
                 return Ok(());
             };
             match event(line)? {
-                WatchEvent::Added(object) if listing => self.change(listing, object.get(), Event::Listed, sink),
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => {
-                    self.change(listing, object.get(), Event::Apply, sink);
+                    self.change(object.get(), Event::Apply, sink);
                 }
-                WatchEvent::Deleted(object) => self.change(listing, object.get(), Event::Delete, sink),
-                WatchEvent::Bookmark(bookmark) => {
-                    let version = bookmark.metadata.resource_version;
-                    if listing && bookmark.metadata.annotations.contains_key("k8s.io/initial-events-end") {
-                        listing = false;
-                        sink(Event::Done(number(&version)));
-                    }
-                    if !listing {
-                        self.resource_version = Some(version);
-                    }
-                }
+                WatchEvent::Deleted(object) => self.change(object.get(), Event::Delete, sink),
+                WatchEvent::Bookmark(bookmark) => self.resource_version = Some(bookmark.metadata.resource_version),
                 WatchEvent::Error(status) => return Err(Failure::Status(status, None)),
             }
         }
@@ -267,7 +255,6 @@ impl Follow {
     /// Hands on what became of an object. A watch that breaks off goes on after it.
     fn change<'a>(
         &mut self,
-        listing: bool,
         text: &'a str,
         event: fn(Head<'a>) -> Event<'a>,
         sink: &mut (dyn FnMut(Event<'_>) + Send),
@@ -278,7 +265,7 @@ impl Follow {
         };
         let version = head.resource_version().to_owned();
         sink(event(head));
-        if !listing && !version.is_empty() {
+        if !version.is_empty() {
             self.resource_version = Some(version);
         }
     }

@@ -66,8 +66,8 @@ impl Task {
                 }
                 Err(failure) => failure,
             };
-            // A server that refuses one form of list, or is silent, is asked for the other before that means anything.
-            let other_form = matches!(failure, Failure::Silence) || matches!(failure.code(), Some(400 | 410 | 422));
+            // A server that fails at one form of list is asked for the other before that means anything.
+            let other_form = failure.is_of_form();
             let unlisted = !other_form || asked_otherwise;
             asked_otherwise |= other_form;
             let believed = self.note(&failure);
@@ -315,7 +315,7 @@ impl Default for Pause {
 }
 
 impl Pause {
-    /// After a list, or a watch that ended: 20 ms, more for a server that ends watches at once again and again.
+    /// After a watch that ended: 20 ms, more for a server that ends watches at once again and again.
     pub(super) async fn after_success(&mut self) {
         self.wait(Duration::from_millis(20)).await;
     }

@@ -40,7 +40,6 @@ pub struct Relay {
 /// What the connections of a relay have in common.
 struct Shared {
     upstream: Upstream,
-    streaming_lists: bool,
     rules: Mutex<Vec<Rule>>,
     asked: Mutex<Vec<Asked>>,
     hold: watch::Sender<bool>,
@@ -62,20 +61,15 @@ enum Speaks {
 impl Relay {
     /// Passes everything on, for clients with the rights of this kubeconfig.
     pub fn start(rights: &Path) -> Self {
-        Self::with(rights, true, Speaks::Http2)
-    }
-
-    /// Like an API server without streaming lists: it refuses them.
-    pub fn without_streaming_lists(rights: &Path) -> Self {
-        Self::with(rights, false, Speaks::Http2)
+        Self::with(rights, Speaks::Http2)
     }
 
     /// Like an API server behind a proxy that speaks HTTP/1.1 only.
     pub fn without_http2(rights: &Path) -> Self {
-        Self::with(rights, true, Speaks::Http1Only)
+        Self::with(rights, Speaks::Http1Only)
     }
 
-    fn with(rights: &Path, streaming_lists: bool, speaks: Speaks) -> Self {
+    fn with(rights: &Path, speaks: Speaks) -> Self {
         let config = RUNTIME.block_on(async {
             let kubeconfig = Kubeconfig::read_from(rights).unwrap();
             let options = KubeConfigOptions::default();
@@ -89,7 +83,6 @@ impl Relay {
         let client = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(https);
         let shared = Arc::new(Shared {
             upstream: Upstream::new(client, &config.cluster_url),
-            streaming_lists,
             rules: Mutex::default(),
             asked: Mutex::default(),
             hold: watch::Sender::new(false),

@@ -42,13 +42,13 @@ fn event(type_: &str, object: &str) -> String {
     format!("{{\"type\":\"{type_}\",\"object\":{object}}}\n")
 }
 
-fn list_is_done(version: u32) -> String {
-    let annotations = r#"{"k8s.io/initial-events-end":"true"}"#;
-    let metadata = format!(r#"{{"resourceVersion":"{version}","annotations":{annotations}}}"#);
-    event(
-        "BOOKMARK",
-        &format!(r#"{{"apiVersion":"v1","kind":"Service","metadata":{metadata}}}"#),
-    )
+fn list(items: &[String], version: u32) -> String {
+    page(items, version, "")
+}
+
+fn page(items: &[String], version: u32, next: &str) -> String {
+    let items = items.join(",");
+    format!(r#"{{"metadata":{{"resourceVersion":"{version}","continue":"{next}"}},"items":[{items}]}}"#)
 }
 
 fn status(code: u16) -> String {
@@ -74,86 +74,125 @@ async fn step(follow: &mut Follow) -> (String, Result<(), Option<u16>>) {
 }
 
 #[tokio::test]
-async fn a_streaming_list_asks_for_what_is_newest_and_goes_on_as_a_watch() {
-    let stream = [
-        event("ADDED", &object("a", 5)),
-        list_is_done(7),
-        event("MODIFIED", &object("a", 8)),
-        event("DELETED", &object("a", 9)),
+async fn everything_is_listed_at_once_as_it_is_now_and_watched_from_there() {
+    let events = [event("MODIFIED", &object("a", 8)), event("DELETED", &object("a", 9))];
+    let answers = vec![
+        (200, list(&[object("a", 5), object("b", 6)], 7)),
+        (200, events.concat()),
+        (200, String::new()),
     ];
-    let (mut follow, asked) = server(vec![(200, stream.concat()), (200, String::new())]).await;
-    assert_eq!(step(&mut follow).await, ("begin a done@7 +a -a".to_owned(), Ok(())));
+    let (mut follow, asked) = server(answers).await;
+    assert_eq!(step(&mut follow).await, ("begin a b done@7 +a -a".to_owned(), Ok(())));
     assert_eq!(step(&mut follow).await, (String::new(), Ok(())));
     let asked = asked.lock().unwrap();
-    assert!(asked[0].contains("sendInitialEvents=true"), "{asked:?}");
-    assert!(asked[0].ends_with("resourceVersion= HTTP/1.1"), "{asked:?}");
-    assert!(asked[1].ends_with("resourceVersion=9 HTTP/1.1"), "{asked:?}");
-    assert!(!asked[1].contains("sendInitialEvents"), "{asked:?}");
+    assert!(
+        !asked[0].contains("limit") && !asked[0].contains("resourceVersion"),
+        "{asked:?}"
+    );
+    assert!(asked[1].ends_with("resourceVersion=7 HTTP/1.1"), "{asked:?}");
+    assert!(asked[2].ends_with("resourceVersion=9 HTTP/1.1"), "{asked:?}");
 }
 
 #[tokio::test]
-async fn a_server_without_streaming_lists_is_listed_in_pages() {
-    let page = |next: &str, item: &str| {
-        format!(r#"{{"metadata":{{"resourceVersion":"7","continue":"{next}"}},"items":[{item}]}}"#)
-    };
-    let pages = [page("more", &object("a", 5)), page("", &object("b", 6))];
-    let [first, second] = pages;
+async fn a_list_that_the_server_fails_at_is_asked_for_in_pages_and_the_next_one_as_a_whole() {
+    let half = list(&[object("a", 5), object("b", 6)], 7);
+    let half = half.split_at(half.len() - 9).0.to_owned();
+    for (first, told, code) in [((504, status(504)), "begin", Some(504)), ((200, half), "begin a", None)] {
+        let answers = vec![
+            first,
+            (200, page(&[object("a", 5)], 7, "more")),
+            (200, page(&[object("b", 6)], 7, "")),
+            (200, event("ADDED", &object("c", 8))),
+            (410, status(410)),
+            (200, list(&[], 9)),
+            (200, String::new()),
+        ];
+        let (mut follow, asked) = server(answers).await;
+        assert_eq!(step(&mut follow).await, (told.to_owned(), Err(code)));
+        assert_eq!(step(&mut follow).await, ("begin a b done@7 +c".to_owned(), Ok(())));
+        assert_eq!(step(&mut follow).await, (String::new(), Err(Some(410))));
+        assert_eq!(step(&mut follow).await, ("begin done@9".to_owned(), Ok(())));
+        let asked = asked.lock().unwrap();
+        assert!(
+            asked[1].contains("limit=100") && !asked[1].contains("resourceVersion"),
+            "{asked:?}"
+        );
+        assert!(asked[2].contains("continue=more"), "{asked:?}");
+        assert!(asked[3].ends_with("resourceVersion=7 HTTP/1.1"), "{asked:?}");
+        assert!(!asked[5].contains("limit"), "{asked:?}");
+    }
+}
+
+#[tokio::test]
+async fn pages_that_the_server_forgets_are_followed_by_the_list_as_a_whole() {
     let answers = vec![
-        (422, status(422)),
-        (200, first),
-        (200, second),
-        (200, event("ADDED", &object("c", 8))),
+        (504, status(504)),
+        (200, page(&[object("a", 5)], 7, "more")),
+        (410, status(410)),
+        (200, list(&[object("a", 5)], 9)),
+        (200, String::new()),
     ];
     let (mut follow, asked) = server(answers).await;
-    assert_eq!(step(&mut follow).await, ("begin".to_owned(), Err(Some(422))));
-    assert_eq!(step(&mut follow).await, ("begin a b done@7".to_owned(), Ok(())));
-    assert_eq!(step(&mut follow).await, ("+c".to_owned(), Ok(())));
-    let asked = asked.lock().unwrap();
-    assert!(
-        asked[1].contains("limit=100") && !asked[1].contains("resourceVersion"),
-        "{asked:?}"
-    );
-    assert!(asked[2].contains("continue=more"), "{asked:?}");
-    assert!(asked[3].ends_with("resourceVersion=7 HTTP/1.1"), "{asked:?}");
+    assert_eq!(step(&mut follow).await, ("begin".to_owned(), Err(Some(504))));
+    assert_eq!(step(&mut follow).await, ("begin a".to_owned(), Err(Some(410))));
+    assert_eq!(step(&mut follow).await, ("begin a done@9".to_owned(), Ok(())));
+    assert!(!asked.lock().unwrap()[3].contains("limit"));
+}
+
+#[tokio::test]
+async fn a_list_is_not_done_while_what_comes_after_it_cannot_be_watched() {
+    for (code, told) in [(403, "begin a done@7"), (429, "done@7")] {
+        let mut answers = vec![(200, list(&[object("a", 5)], 7)), (code, status(code))];
+        if code == 403 {
+            answers.push((200, list(&[object("a", 5)], 7)));
+        }
+        answers.push((200, String::new()));
+        let (mut follow, _) = server(answers).await;
+        assert_eq!(step(&mut follow).await, ("begin a".to_owned(), Err(Some(code))));
+        assert_eq!(step(&mut follow).await, (told.to_owned(), Ok(())));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_list_is_an_error() {
+    for text in [r#"{"kind":"Status"}"#, "<html>", "[]"] {
+        let (mut follow, _) = server(vec![(200, text.to_owned())]).await;
+        assert_eq!(step(&mut follow).await, ("begin".to_owned(), Err(None)), "{text}");
+    }
 }
 
 #[tokio::test]
 async fn a_place_that_the_server_has_forgotten_is_listed_anew() {
     let gone = event("ERROR", &status(410));
-    let answers = vec![(200, list_is_done(7)), (200, gone), (200, list_is_done(20))];
+    let answers = vec![
+        (200, list(&[], 7)),
+        (200, gone),
+        (200, list(&[], 20)),
+        (200, String::new()),
+    ];
     let (mut follow, _) = server(answers).await;
-    assert_eq!(step(&mut follow).await, ("begin done@7".to_owned(), Ok(())));
-    assert_eq!(step(&mut follow).await, (String::new(), Err(Some(410))));
+    assert_eq!(step(&mut follow).await, ("begin done@7".to_owned(), Err(Some(410))));
     assert_eq!(step(&mut follow).await, ("begin done@20".to_owned(), Ok(())));
-}
-
-#[tokio::test]
-async fn a_list_that_breaks_off_is_not_done_and_is_asked_for_in_pages() {
-    let pages = r#"{"metadata":{"resourceVersion":"7"},"items":[]}"#.to_owned();
-    let answers = vec![(200, event("ADDED", &object("a", 5))), (200, pages)];
-    let (mut follow, asked) = server(answers).await;
-    assert_eq!(step(&mut follow).await, ("begin a".to_owned(), Ok(())));
-    assert_eq!(step(&mut follow).await, ("begin done@7".to_owned(), Ok(())));
-    assert!(asked.lock().unwrap()[1].contains("limit=100"));
 }
 
 #[tokio::test]
 async fn unreadable_text_in_a_watch_leads_to_a_new_list() {
     let answers = vec![
-        (200, list_is_done(7)),
+        (200, list(&[], 7)),
         (200, "{\"type\":\"ADDED\",\"object\"nonsense}\n".to_owned()),
-        (200, list_is_done(9)),
+        (200, list(&[], 9)),
+        (200, String::new()),
     ];
     let (mut follow, _) = server(answers).await;
-    assert_eq!(step(&mut follow).await, ("begin done@7".to_owned(), Ok(())));
-    assert_eq!(step(&mut follow).await, (String::new(), Err(None)));
+    assert_eq!(step(&mut follow).await, ("begin done@7".to_owned(), Err(None)));
     assert_eq!(step(&mut follow).await, ("begin done@9".to_owned(), Ok(())));
 }
 
 #[tokio::test]
 async fn a_server_that_has_too_much_to_do_is_not_asked_for_a_list() {
     let answers = vec![
-        (200, list_is_done(7)),
+        (200, list(&[], 7)),
+        (200, String::new()),
         (429, status(429)),
         (200, event("ADDED", &object("a", 8))),
     ];
@@ -161,15 +200,19 @@ async fn a_server_that_has_too_much_to_do_is_not_asked_for_a_list() {
     assert_eq!(step(&mut follow).await, ("begin done@7".to_owned(), Ok(())));
     assert_eq!(step(&mut follow).await, (String::new(), Err(Some(429))));
     assert_eq!(step(&mut follow).await, ("+a".to_owned(), Ok(())));
-    assert!(asked.lock().unwrap()[2].ends_with("resourceVersion=7 HTTP/1.1"));
+    assert!(asked.lock().unwrap()[3].ends_with("resourceVersion=7 HTTP/1.1"));
 }
 
 #[tokio::test]
 async fn after_any_other_error_what_is_there_is_listed_anew() {
-    let answers = vec![(200, list_is_done(7)), (503, status(503)), (200, list_is_done(5))];
+    let answers = vec![
+        (200, list(&[], 7)),
+        (503, status(503)),
+        (200, list(&[], 5)),
+        (200, String::new()),
+    ];
     let (mut follow, _) = server(answers).await;
-    assert_eq!(step(&mut follow).await, ("begin done@7".to_owned(), Ok(())));
-    assert_eq!(step(&mut follow).await, (String::new(), Err(Some(503))));
+    assert_eq!(step(&mut follow).await, ("begin".to_owned(), Err(Some(503))));
     assert_eq!(step(&mut follow).await, ("begin done@5".to_owned(), Ok(())));
 }
 
@@ -177,24 +220,27 @@ async fn after_any_other_error_what_is_there_is_listed_anew() {
 async fn a_watch_that_ends_within_an_event_goes_on_before_that_event() {
     let whole = event("ADDED", &object("a", 8));
     let half = whole.split_at(whole.len() / 2).0.to_owned();
-    let stream = [list_is_done(7), half];
-    let (mut follow, asked) = server(vec![(200, stream.concat()), (200, whole)]).await;
+    let (mut follow, asked) = server(vec![(200, list(&[], 7)), (200, half), (200, whole)]).await;
     assert_eq!(step(&mut follow).await, ("begin done@7".to_owned(), Ok(())));
     assert_eq!(step(&mut follow).await, ("+a".to_owned(), Ok(())));
-    assert!(asked.lock().unwrap()[1].ends_with("resourceVersion=7 HTTP/1.1"));
+    assert!(asked.lock().unwrap()[2].ends_with("resourceVersion=7 HTTP/1.1"));
 }
 
 #[tokio::test]
 async fn an_object_that_says_nothing_of_itself_is_passed_over() {
-    let stream = [
-        list_is_done(7),
+    let events = [
         event("MODIFIED", "{}"),
         event("MODIFIED", &object("a", 8)),
         event("DELETED", "{}"),
     ];
-    let (mut follow, asked) = server(vec![(200, stream.concat()), (200, String::new())]).await;
-    let told = "begin done@7 unreadable +a unreadable".to_owned();
+    let answers = vec![
+        (200, list(&["{}".to_owned(), object("b", 6)], 7)),
+        (200, events.concat()),
+        (200, String::new()),
+    ];
+    let (mut follow, asked) = server(answers).await;
+    let told = "begin unreadable b done@7 unreadable +a unreadable".to_owned();
     assert_eq!(step(&mut follow).await, (told, Ok(())));
     assert_eq!(step(&mut follow).await, (String::new(), Ok(())));
-    assert!(asked.lock().unwrap()[1].ends_with("resourceVersion=8 HTTP/1.1"));
+    assert!(asked.lock().unwrap()[2].ends_with("resourceVersion=8 HTTP/1.1"));
 }

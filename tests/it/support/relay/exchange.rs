@@ -51,14 +51,6 @@ impl Upstream {
     }
 }
 
-/// As a server with feature `WatchList` switched off answers.
-const NO_STREAMING_LISTS: Refusal = Refusal {
-    code: 422,
-    message: "sendInitialEvents is forbidden for watch",
-    reason: "Invalid",
-    retry_after: None,
-};
-
 /// Passes a request on, unless something befalls it.
 pub(super) async fn exchange(
     shared: Arc<Shared>,
@@ -67,9 +59,6 @@ pub(super) async fn exchange(
 ) -> Result<Response<Body>, Infallible> {
     let method = request.method().clone();
     let path = request.uri().path_and_query().unwrap().to_string();
-    if !shared.streaming_lists && path.contains("sendInitialEvents=true") {
-        return Ok(refusal(&NO_STREAMING_LISTS));
-    }
     let fault = shared.fault(&method, &path, false);
     shared.note(format!("{method} {path}"), fault.is_some());
     match &fault {

@@ -113,7 +113,7 @@ impl Which {
         Self::new(Verbs::Read, of)
     }
 
-    /// Watches with this in their path, but for streaming lists.
+    /// Watches with this in their path.
     pub fn watches(of: &str) -> Self {
         Self::new(Verbs::Watch, of)
     }
@@ -127,11 +127,7 @@ impl Which {
         let verb = match self.verbs {
             Verbs::Write => method != Method::GET,
             Verbs::Read => method == Method::GET,
-            Verbs::Watch => {
-                path.contains("watch=true")
-                    && !path.contains("resourceVersion=&")
-                    && !path.ends_with("resourceVersion=")
-            }
+            Verbs::Watch => path.contains("watch=true"),
         };
         verb && path.contains(&self.of)
     }
