@@ -7,12 +7,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
+use http::HeaderValue;
+use http::header::ACCEPT;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::{Event, EventSeries};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams, PostParams};
-use kube::{Api, Client};
+use kube::core::request;
+use kube::{Client, Resource};
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -38,6 +41,8 @@ const SERIES: Duration = Duration::from_mins(6);
 const FORGET_EVERY: Duration = Duration::from_mins(1);
 /// Who reports, in `reportingController`.
 const CONTROLLER: &str = "iter8";
+/// An object's metadata, in `Accept`.
+const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 /// Bytes of the object's name in an Event's, which has at most 253.
 const MAX_NAME: usize = 200;
 
@@ -169,7 +174,7 @@ impl Sender {
 
     async fn send(&self, notice: &Notice, count: i32) -> kube::Result<()> {
         let namespace = &notice.about.namespace;
-        let events: Api<Event> = Api::namespaced(self.client.clone(), namespace);
+        let events = kube::core::Request::new(Event::url_path(&(), Some(namespace)));
         let now = Timestamp::now();
         let key = digest(notice);
         // What cannot be counted on is made anew the next time.
@@ -181,7 +186,7 @@ impl Sender {
             let count = before + count;
             let series = json!({ "series": { "count": count, "lastObservedTime": MicroTime(now) } });
             let counts = Patch::Merge(&series);
-            events.patch(&name, &PatchParams::default(), &counts).await?;
+            self.ask(events.patch(&name, &PatchParams::default(), &counts)).await?;
             self.remember(key, name, count);
             return Ok(());
         }
@@ -201,9 +206,17 @@ impl Sender {
             series,
             ..event(notice)
         };
-        events.create(&PostParams::default(), &event).await?;
+        let event = serde_json::to_vec(&event).map_err(kube::Error::SerdeError)?;
+        self.ask(events.create(&PostParams::default(), event)).await?;
         self.remember(key, name, count);
         Ok(())
+    }
+
+    /// Sends a request, and reads no more of the answer than whether it is an error. The least that there is is asked for.
+    async fn ask(&self, request: Result<http::Request<Vec<u8>>, request::Error>) -> kube::Result<()> {
+        let mut request = request.map_err(kube::Error::BuildRequest)?;
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static(METADATA));
+        self.client.request_text(request).await.map(drop)
     }
 
     fn remember(&self, key: u64, name: String, count: i32) {

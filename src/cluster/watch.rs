@@ -74,6 +74,7 @@ impl Watches {
             reports: false,
             known: false,
             refusals: 0,
+            asked_otherwise: false,
             patience: Patience::default(),
             listed: Arc::clone(&self.listed),
         };

@@ -60,6 +60,7 @@ pub(super) async fn run(client: Client, crds: broadcast::Sender<Crd>) {
                 }
             })
             .await;
+        pause.begin(Some(&follow));
         match stepped {
             Ok(()) => {
                 refused = false;

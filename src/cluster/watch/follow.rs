@@ -1,10 +1,9 @@
 //! Lists and watches one kind: one step at a time, so that its caller decides what an error means.
 //!
 //! kube's own `watcher` is not used: it asks for a streaming list at resourceVersion 0, which an API server may answer
-//! from a cache older than our last write; and an API server takes twice the processor time for a list that it streams as
-//! events of a watch, as it does for one in pages. So everything is asked for at once, as of now, and read bit by bit:
-//! an API server of 1.33 and newer writes it so, too. Source: Kubernetes API concepts, "Resource versions", and KEP-5116,
-//! "Streaming response encoding".
+//! from a cache older than our last write. And a list in the form of a watch's events, or in pages, costs an API server twice
+//! the processor time. So everything is asked for at once, as of now, and read bit by bit; an API server of 1.33 and newer
+//! writes it so, too. Source: Kubernetes API concepts, "Resource versions", and KEP-5116, "Streaming response encoding".
 
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::client::Body;
 use kube::core::{Request, Status};
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 
 use crate::cluster::error::{LONGEST_WAIT, causes};
 use crate::cluster::view::Head;
@@ -44,7 +44,7 @@ pub(super) enum Event<'a> {
     Delete(Head<'a>),
     /// An object of which not even the metadata can be read.
     Unreadable,
-    /// The list is done, and what comes after it is watched; it shows the cluster at this resourceVersion.
+    /// The list is done, and the server takes the watch after it; it shows the cluster at this resourceVersion.
     Done(u64),
 }
 
@@ -58,8 +58,12 @@ pub(super) struct Follow {
     resource_version: Option<String>,
     /// Whether to list page by page.
     paged: bool,
+    /// Whether that was changed by the last step's failure.
+    other_form: bool,
     /// Whether it was told that the list is done.
     told: bool,
+    /// Since when the last step's watch was answered.
+    watched_since: Option<Instant>,
 }
 
 /// Why a step ended otherwise than in time.
@@ -109,10 +113,10 @@ impl Failure {
         }
     }
 
-    /// Whether a list may succeed in the other form, as a whole or page by page: the server takes too long for one, or
-    /// forgets it before its last page.
-    pub(super) fn is_of_form(&self) -> bool {
-        matches!(self, Self::Silence) || matches!(self.code(), Some(410 | 504))
+    /// Whether a list may succeed in the other form, as a whole or page by page: a server breaks off an answer that takes it
+    /// longer than its `--request-timeout`, or forgets a list before its last page.
+    fn is_of_form(&self) -> bool {
+        matches!(self, Self::Silence | Self::Broken(_)) || matches!(self.code(), Some(410 | 504))
     }
 
     /// Whether the connection was lost: the server that is found next may know less than this one did, as one that came
@@ -130,7 +134,9 @@ impl Follow {
             metadata_only,
             resource_version: None,
             paged: false,
+            other_form: false,
             told: false,
+            watched_since: None,
         }
     }
 
@@ -139,9 +145,21 @@ impl Follow {
         self.resource_version = None;
     }
 
+    /// Whether the last step failed at a list, and the next one asks for it in the other form.
+    pub(super) fn asks_otherwise(&self) -> bool {
+        self.other_form
+    }
+
+    /// Since when the last step's watch was answered; `None`: it was not, or there was none.
+    pub(super) fn watched_since(&self) -> Option<Instant> {
+        self.watched_since
+    }
+
     /// A list, unless it is known where to go on, and a watch until its end. After an error the next step goes on where
     /// this one stopped, or lists anew if the server has forgotten that place.
     pub(super) async fn step(&mut self, sink: &mut (dyn FnMut(Event<'_>) + Send)) -> Result<(), Failure> {
+        self.other_form = false;
+        self.watched_since = None;
         let version = match self.resource_version.clone() {
             Some(version) => version,
             None => self.list_anew(sink).await?,
@@ -161,12 +179,10 @@ impl Follow {
     /// Lists everything, in the other form the next time if this one may be what the server fails at.
     async fn list_anew(&mut self, sink: &mut (dyn FnMut(Event<'_>) + Send)) -> Result<String, Failure> {
         let listed = self.list(sink).await;
-        self.paged = match &listed {
-            Ok(_) => false,
-            // A server breaks off an answer that takes it longer than its --request-timeout.
-            Err(failure) if failure.is_of_form() || matches!(failure, Failure::Broken(_)) => !self.paged,
-            Err(_) => self.paged,
-        };
+        if listed.as_ref().is_err_and(Failure::is_of_form) {
+            self.paged = !self.paged;
+            self.other_form = true;
+        }
         let version = listed?;
         self.resource_version = Some(version.clone());
         self.told = false;
@@ -196,11 +212,11 @@ impl Follow {
                 };
                 sink(Head::of(item).map_or(Event::Unreadable, Event::Listed));
             }
-            let metadata = items.metadata()?;
-            params.continue_token = metadata.continue_.filter(|token| !token.is_empty());
-            if params.continue_token.is_none() {
-                return Ok(metadata.resource_version.unwrap_or_default());
+            let (next, version) = items.place()?;
+            if next.is_none() {
+                return Ok(version);
             }
+            params.continue_token = next;
         }
     }
 
@@ -222,7 +238,7 @@ impl Follow {
         Err(Failure::Status(status, wait))
     }
 
-    /// Watches from a resourceVersion. A list is done when it is: one who may list but not watch knows nothing for long.
+    /// Watches from a resourceVersion. Only then a list is done: who may list, but not watch, knows nothing for long.
     async fn watch(&mut self, version: &str, sink: &mut (dyn FnMut(Event<'_>) + Send)) -> Result<(), Failure> {
         let params = WatchParams::default().timeout(WATCH_SECONDS);
         let request = if self.metadata_only {
@@ -233,6 +249,7 @@ impl Follow {
         let request = request.map_err(kube::Error::BuildRequest)?;
         let answer = tokio::time::timeout(LIST_SILENCE, self.ask(request));
         let mut lines = Lines::of(answer.await.map_err(|_| Failure::Silence)??.into_body());
+        self.watched_since = Some(Instant::now());
         if !std::mem::replace(&mut self.told, true) {
             sink(Event::Done(number(version)));
         }

@@ -43,6 +43,8 @@ pub(super) struct Task {
     pub(super) known: bool,
     /// Answers in a row that were none of the kind's objects.
     pub(super) refusals: u32,
+    /// Whether it was asked for in both forms since it was listed.
+    pub(super) asked_otherwise: bool,
     /// How long it is waited for when it is to be listed again.
     pub(super) patience: Patience,
     /// Told when any kind has been listed.
@@ -54,9 +56,10 @@ impl Task {
     pub(super) async fn run(mut self) {
         let mut pause = Pause::default();
         let mut follow = None;
-        let mut asked_otherwise = false;
         loop {
-            let failure = match self.follow_on(&mut follow).await {
+            let stepped = self.follow_on(&mut follow).await;
+            pause.begin(follow.as_ref());
+            let failure = match stepped {
                 Ok(()) => {
                     if self.store.synced(&self.kind) == KindState::Synced {
                         self.refusals = 0;
@@ -66,10 +69,7 @@ impl Task {
                 }
                 Err(failure) => failure,
             };
-            // A server that fails at one form of list is asked for the other before that means anything.
-            let other_form = failure.is_of_form();
-            let unlisted = !other_form || asked_otherwise;
-            asked_otherwise |= other_form;
+            let unlisted = self.unlisted(follow.as_ref());
             let believed = self.note(&failure);
             match failure.code() {
                 Some(404) => {
@@ -100,7 +100,8 @@ impl Task {
                     self.set_state(KindState::Forbidden(rule.into()));
                     pause.after_failure(&failure).await;
                 }
-                Some(410) => pause.after_failure(&failure).await,
+                // That is usual after a while, but not each time.
+                Some(410) if self.refusals < BELIEVED_AFTER => pause.after_failure(&failure).await,
                 // Storage of a new CRD is not ready at once.
                 Some(429) if Instant::now() < self.look_until => {
                     tokio::time::sleep(failure.retry_after().unwrap_or(LOOK_EVERY)).await;
@@ -114,6 +115,14 @@ impl Task {
                 }
             }
         }
+    }
+
+    /// Whether a failure says anything of the kind: a server that fails at one form of list is asked for the other first.
+    fn unlisted(&mut self, follow: Option<&Follow>) -> bool {
+        let other_form = follow.is_some_and(Follow::asks_otherwise);
+        let before = self.asked_otherwise;
+        self.asked_otherwise |= other_form;
+        before || !other_form
     }
 
     /// Waits after a failure. A server that was not reached, and answers others, is there again.
@@ -181,6 +190,7 @@ impl Task {
         };
         if listed {
             self.refusals = 0;
+            self.asked_otherwise = false;
             self.patience.end();
         }
         stepped
@@ -300,21 +310,23 @@ fn plural(kind: &KindRef) -> Option<&'static str> {
 }
 
 /// How long to wait between attempts.
+#[derive(Default)]
 pub(super) struct Pause {
     failures: u32,
-    begun: Instant,
-}
-
-impl Default for Pause {
-    fn default() -> Self {
-        Self {
-            failures: 0,
-            begun: Instant::now(),
-        }
-    }
+    /// Whether the last attempt went well for a while: a list that fails may take long.
+    went_well: bool,
 }
 
 impl Pause {
+    /// Takes in how the last attempt went.
+    pub(super) fn begin(&mut self, follow: Option<&Follow>) {
+        let since = follow.and_then(Follow::watched_since);
+        self.went_well = since.is_some_and(|since| since.elapsed() > Duration::from_secs(10));
+        if self.went_well {
+            self.failures = 0;
+        }
+    }
+
     /// After a watch that ended: 20 ms, more for a server that ends watches at once again and again.
     pub(super) async fn after_success(&mut self) {
         self.wait(Duration::from_millis(20)).await;
@@ -325,29 +337,19 @@ impl Pause {
     pub(super) async fn after_failure(&mut self, failure: &Failure) {
         let begun = Instant::now();
         match failure {
-            Failure::Broken(_) if self.is_fresh() => self.after_success().await,
+            Failure::Broken(_) if self.went_well => self.after_success().await,
             _ => self.wait(Duration::from_millis(500)).await,
         }
         if let Some(asked) = failure.retry_after() {
             tokio::time::sleep_until(begun + asked).await;
-            self.begun = Instant::now();
         }
     }
 
-    /// Whether the last attempt went well for a while.
-    fn is_fresh(&self) -> bool {
-        self.begun.elapsed() > Duration::from_secs(10)
-    }
-
-    /// Doubles with each attempt that lasted less than 10 s, to 30 s; half of it is random.
+    /// Doubles with each attempt whose watch lasted less than 10 s, to 30 s; half of it is random.
     async fn wait(&mut self, first: Duration) {
-        if self.is_fresh() {
-            self.failures = 0;
-        }
         let whole = Duration::from_secs(30).min(first * 2_u32.saturating_pow(self.failures));
         self.failures = self.failures.saturating_add(1);
         tokio::time::sleep(whole.mul_f64(0.5 + 0.5 * random())).await;
-        self.begun = Instant::now();
     }
 }
 
@@ -355,4 +357,24 @@ impl Pause {
 #[allow(clippy::cast_precision_loss)]
 fn random() -> f64 {
     (RandomState::new().hash_one(0) >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_that_takes_long_and_fails_is_none_that_went_well() {
+        let mut pause = Pause::default();
+        let mut waits = Vec::new();
+        for _ in 0..4 {
+            tokio::time::advance(Duration::from_mins(1)).await;
+            pause.begin(None);
+            let begun = Instant::now();
+            pause.after_failure(&Failure::Silence).await;
+            waits.push(begun.elapsed());
+        }
+        assert!(waits[0] <= Duration::from_millis(510), "{waits:?}");
+        assert!(waits[3] >= Duration::from_secs(2), "{waits:?}");
+    }
 }

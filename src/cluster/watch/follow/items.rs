@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::ops::Range;
+use std::time::Duration;
 
 use http_body_util::BodyExt;
 use kube::client::Body;
@@ -10,6 +11,9 @@ use serde::de::{Deserialize, Error as _, IgnoredAny};
 use serde_json::value::RawValue;
 
 use super::Failure;
+
+/// How long to wait for the end of an answer after the end of its list.
+const END_WITHIN: Duration = Duration::from_secs(1);
 
 /// A list, and the answer that it comes in.
 pub(super) struct Items {
@@ -23,6 +27,8 @@ struct List {
     /// What of `text` has been read.
     read: usize,
     at: At,
+    /// Whether its items have come, if only as `null`.
+    has_items: bool,
     metadata: Option<ListMeta>,
 }
 
@@ -66,15 +72,24 @@ impl Items {
             match self.list.piece().map_err(Failure::Unreadable)? {
                 Piece::Item(place) => return self.list.item(place).map(Some).map_err(Failure::Unreadable),
                 Piece::Half => self.more().await.map_err(Failure::Broken)?,
-                Piece::Whole => return Ok(None),
+                Piece::Whole => {
+                    self.drain().await;
+                    return Ok(None);
+                }
             }
         }
     }
 
-    /// The list's own metadata, once it is over. Error: it has none.
-    pub(super) fn metadata(self) -> Result<ListMeta, Failure> {
-        let none = || Failure::Unreadable(serde_json::Error::custom("a list without metadata"));
-        self.list.metadata.ok_or_else(none)
+    /// Where the list goes on, if it does, and the version that it is of, once it is over. Error: this is no list.
+    pub(super) fn place(self) -> Result<(Option<String>, String), Failure> {
+        self.list.place().map_err(Failure::Unreadable)
+    }
+
+    /// Waits for the end of the answer, which a server may send by itself: an answer that is dropped before its end looks to
+    /// the server like a client that went away, and over HTTP/1.1 takes the connection with it.
+    async fn drain(&mut self) {
+        let end = async { while let Some(Ok(_)) = self.body.frame().await {} };
+        let _ = tokio::time::timeout(END_WITHIN, end).await; // the list is there
     }
 
     async fn more(&mut self) -> kube::Result<()> {
@@ -94,6 +109,7 @@ impl List {
             text: Vec::new(),
             read: 0,
             at: At::Begin,
+            has_items: false,
             metadata: None,
         }
     }
@@ -110,6 +126,17 @@ impl List {
         std::str::from_utf8(text).map_err(serde_json::Error::custom)
     }
 
+    fn place(self) -> serde_json::Result<(Option<String>, String)> {
+        let ListMeta {
+            continue_,
+            resource_version,
+            ..
+        } = self.metadata.unwrap_or_default();
+        let version = resource_version.filter(|version| self.has_items && !version.is_empty());
+        let version = version.ok_or_else(|| serde_json::Error::custom("no list, for it has no items or no version"))?;
+        Ok((continue_.filter(|token| !token.is_empty()), version))
+    }
+
     /// Reads on, to the next item at most.
     fn piece(&mut self) -> serde_json::Result<Piece> {
         loop {
@@ -124,7 +151,10 @@ impl List {
                 (At::Begin, b'{') | (At::Name, b',') | (At::Item, b']') => (1, At::Name),
                 (At::Name, b'}') => return Ok(Piece::Whole),
                 (At::Colon(name), b':') => (1, At::Value(name.clone())),
-                (At::Value(name), b'[') if name == "items" => (1, At::Item),
+                (At::Value(name), b'[') if name == "items" => {
+                    self.has_items = true;
+                    (1, At::Item)
+                }
                 (At::Item, b',') => (1, At::Item),
                 (At::Name, _) => match value(rest)? {
                     Some((name, length)) => (length, At::Colon(name)),
@@ -137,8 +167,11 @@ impl List {
                     }
                     None => return Ok(Piece::Half),
                 },
-                (At::Value(_), _) => match value::<IgnoredAny>(rest)? {
-                    Some((_, length)) => (length, At::Name),
+                (At::Value(name), _) => match value::<IgnoredAny>(rest)? {
+                    Some((_, length)) => {
+                        self.has_items |= name == "items" && byte == b'n';
+                        (length, At::Name)
+                    }
                     None => return Ok(Piece::Half),
                 },
                 (At::Item, _) => {
@@ -158,7 +191,7 @@ impl List {
 }
 
 /// The value that a text begins with, and its length; `None` if its end has not come yet. A number is over where another
-/// byte comes.
+/// byte comes, and none yet where the next must be a digit.
 fn value<'a, T: Deserialize<'a>>(text: &'a [u8]) -> serde_json::Result<Option<(T, usize)>> {
     let mut values = serde_json::Deserializer::from_slice(text).into_iter();
     match values.next() {
@@ -166,7 +199,9 @@ fn value<'a, T: Deserialize<'a>>(text: &'a [u8]) -> serde_json::Result<Option<(T
             let length = values.byte_offset();
             Ok((length < text.len()).then_some((value, length)))
         }
-        Some(Err(error)) if !error.is_eof() => Err(error),
+        Some(Err(error)) if !error.is_eof() && !matches!(text.last(), Some(b'-' | b'+' | b'.' | b'e' | b'E')) => {
+            Err(error)
+        }
         _ => Ok(None),
     }
 }
@@ -186,8 +221,8 @@ mod tests {
                     Piece::Item(place) => items.push(list.item(place).unwrap().to_owned()),
                     Piece::Half => break,
                     Piece::Whole => {
-                        let version = list.metadata.and_then(|metadata| metadata.resource_version);
-                        return Ok((items, version.unwrap_or_default()));
+                        let place = list.place().map_err(|error| error.to_string())?;
+                        return Ok((items, place.1));
                     }
                 }
             }
@@ -197,7 +232,10 @@ mod tests {
 
     #[test]
     fn a_list_is_read_in_whatever_pieces_it_comes_and_in_whatever_order_its_fields_stand() {
-        let (a, b) = (r#"{"a":"\"}],ü","b":[{}]}"#, r#"{ "metadata" : {"items":[1]} }"#);
+        let (a, b) = (
+            r#"{"a":"\"}],ü","b":[{},-1.5e+3,0.25E-7,-0,null,true]}"#,
+            r#"{ "metadata" : {"items":[1]} }"#,
+        );
         for text in [
             format!(r#"{{"kind":"List","metadata":{{"resourceVersion":"7"}},"items":[{a},{b}]}}"#),
             format!(r#"{{"items":[{a},{b}],"kind":"List","metadata":{{"resourceVersion":"7","continue":""}}}}"#),
@@ -220,10 +258,6 @@ mod tests {
             let text = format!(r#"{{"items":{items},"metadata":{{"resourceVersion":"7"}}}}"#);
             assert_eq!(read(&text, 5), Ok((Vec::new(), "7".to_owned())));
         }
-        assert_eq!(
-            read(r#"{"metadata":{"resourceVersion":"7"}}"#, 5),
-            Ok((Vec::new(), "7".to_owned()))
-        );
     }
 
     #[test]

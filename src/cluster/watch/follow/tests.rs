@@ -94,7 +94,7 @@ async fn everything_is_listed_at_once_as_it_is_now_and_watched_from_there() {
 }
 
 #[tokio::test]
-async fn a_list_that_the_server_fails_at_is_asked_for_in_pages_and_the_next_one_as_a_whole() {
+async fn a_list_that_the_server_fails_at_is_asked_for_in_pages_from_then_on() {
     let half = list(&[object("a", 5), object("b", 6)], 7);
     let half = half.split_at(half.len() - 9).0.to_owned();
     for (first, told, code) in [((504, status(504)), "begin", Some(504)), ((200, half), "begin a", None)] {
@@ -109,8 +109,11 @@ async fn a_list_that_the_server_fails_at_is_asked_for_in_pages_and_the_next_one_
         ];
         let (mut follow, asked) = server(answers).await;
         assert_eq!(step(&mut follow).await, (told.to_owned(), Err(code)));
+        assert!(follow.asks_otherwise() && follow.watched_since().is_none());
         assert_eq!(step(&mut follow).await, ("begin a b done@7 +c".to_owned(), Ok(())));
+        assert!(!follow.asks_otherwise() && follow.watched_since().is_some());
         assert_eq!(step(&mut follow).await, (String::new(), Err(Some(410))));
+        assert!(!follow.asks_otherwise() && follow.watched_since().is_none());
         assert_eq!(step(&mut follow).await, ("begin done@9".to_owned(), Ok(())));
         let asked = asked.lock().unwrap();
         assert!(
@@ -119,7 +122,7 @@ async fn a_list_that_the_server_fails_at_is_asked_for_in_pages_and_the_next_one_
         );
         assert!(asked[2].contains("continue=more"), "{asked:?}");
         assert!(asked[3].ends_with("resourceVersion=7 HTTP/1.1"), "{asked:?}");
-        assert!(!asked[5].contains("limit"), "{asked:?}");
+        assert!(asked[5].contains("limit"), "{asked:?}");
     }
 }
 
@@ -141,9 +144,15 @@ async fn pages_that_the_server_forgets_are_followed_by_the_list_as_a_whole() {
 
 #[tokio::test]
 async fn a_list_is_not_done_while_what_comes_after_it_cannot_be_watched() {
-    for (code, told) in [(403, "begin a done@7"), (429, "done@7")] {
+    for (code, told) in [
+        (403, "begin a done@7"),
+        (404, "begin a done@7"),
+        (410, "begin a done@7"),
+        (503, "begin a done@7"),
+        (429, "done@7"),
+    ] {
         let mut answers = vec![(200, list(&[object("a", 5)], 7)), (code, status(code))];
-        if code == 403 {
+        if code != 429 {
             answers.push((200, list(&[object("a", 5)], 7)));
         }
         answers.push((200, String::new()));
@@ -155,7 +164,7 @@ async fn a_list_is_not_done_while_what_comes_after_it_cannot_be_watched() {
 
 #[tokio::test]
 async fn an_answer_that_is_no_list_is_an_error() {
-    for text in [r#"{"kind":"Status"}"#, "<html>", "[]"] {
+    for text in [r#"{"kind":"Status","metadata":{},"code":500}"#, "<html>", "[]"] {
         let (mut follow, _) = server(vec![(200, text.to_owned())]).await;
         assert_eq!(step(&mut follow).await, ("begin".to_owned(), Err(None)), "{text}");
     }
