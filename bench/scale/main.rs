@@ -54,6 +54,8 @@ use support::cluster::{self, Cluster};
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/bench/results");
 /// The CRDs of others, as in a cluster that has both meshes.
 const CRDS: &str = "gateway,istio,knative";
+/// Whether there are servers in the pods of our clusters, that end with their namespace.
+const PODS_RUN: bool = false;
 /// The file that `docs/performance.md` shows.
 const PUBLISHED: &str = "performance.json";
 
