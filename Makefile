@@ -19,6 +19,8 @@ KUBECTL ?= kubectl
 DIST ?= dist
 
 cluster := go run -C tests/cluster .
+# The operator under test is one static file, as in its image.
+test := source image/static.sh && cargo test --locked
 
 ##@ Try
 
@@ -50,8 +52,11 @@ test: export GOGC ?= 400
 
 .PHONY: test
 test: test-cluster ## Test everything: the local cluster, and the operator by itself and in real clusters
-	PROFILE=dev image/build.sh binary
-	cargo test --locked
+	$(test)
+
+.PHONY: test-build
+test-build: ## Build what these tests are made of
+	$(test) --no-run
 
 .PHONY: test-cluster
 test-cluster: ## Test the local cluster
@@ -60,7 +65,7 @@ test-cluster: ## Test the local cluster
 
 .PHONY: traffic
 traffic: ## Send real requests through Contour and Istio; RUNS=10: measure instead of testing, every story 10 times
-	RUNS=$(RUNS) cargo test --locked --test traffic
+	export RUNS=$(RUNS); $(test) --test traffic
 
 .PHONY: bench
 bench: ## Measure speed, requests and memory with 100, 1,000 and 10,000 Releases (80 minutes), for docs/performance.md; N=100,1000: these only
@@ -68,7 +73,7 @@ bench: ## Measure speed, requests and memory with 100, 1,000 and 10,000 Releases
 
 .PHONY: bench-check
 bench-check: ## A short run of it, with 100 Releases: whether the numbers of requests are as promised
-	cargo test --locked --bench scale
+	$(test) --bench scale
 
 .PHONY: lint
 lint: ## Check format, lints and documentation; a warning is a failure
@@ -102,11 +107,11 @@ dist: ## Write dist/install.yaml, for kubectl apply --server-side -f; KUBECTL=â€
 
 .PHONY: generate
 generate: crds ## Write everything that is generated: CRDs, RBAC, schemas of charts, the reference, the page of metrics, golden files
-	UPDATE_GOLDEN=1 cargo test --locked --test it -- --quiet rbac reference metrics::the_page objects routes generated
+	export UPDATE_GOLDEN=1; $(test) --test it -- --quiet rbac reference metrics::the_page objects routes generated
 
 .PHONY: crds
 crds: ## Write crds/ from the types in src/api
-	UPDATE_GOLDEN=1 cargo test --locked --test it -- --quiet crds
+	export UPDATE_GOLDEN=1; $(test) --test it -- --quiet crds
 
 .PHONY: help
 help: ## Print this

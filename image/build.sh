@@ -5,14 +5,11 @@
 #   image/build.sh sbom FILE   writes what it is made of, as CycloneDX
 #   image/build.sh builder     prints what makes images here; fails, with the reason, where nothing does
 #   image/build.sh image       makes $IMAGE
-#
-# Static by glibc, not musl: its memory allocator is the one that docs/performance.md measures, and musl's is slow for threads.
-# Since glibc 2.34 names are resolved, by /etc/hosts and DNS, without any other file (tests/it/image.rs).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source image/static.sh
 
 profile=${PROFILE:-release}
-target=$(rustc -vV | sed -n 's/^host: //p')
 # cargo-cyclonedx is CycloneDX's own.
 cyclonedx=0.5.9
 version=$(sed -n '0,/^version/s/^version = "\(.*\)"/\1/p' Cargo.toml)
@@ -22,15 +19,9 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/iter8
 say() { printf '%s\n' "$*" >&2; }
 
 binary() {
-  local flags
   # Build scripts look at these: what cargo tells a test would make it build everything anew.
   unset "${!CARGO_PKG_@}" "${!CARGO_MANIFEST_@}"
-  # Nobody debugs it.
-  export CARGO_PROFILE_DEV_DEBUG=false
-  flags=CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$target")_RUSTFLAGS
-  # With a target of its own, or build scripts and macros would be static as well, which they cannot be.
-  env "$flags=-C target-feature=+crt-static" \
-    cargo build --locked --bin iter8 --profile "$profile" --target "$target" --message-format json-render-diagnostics |
+  cargo build --locked --bin iter8 --profile "$profile" --message-format json-render-diagnostics |
     sed -n 's/.*"executable":"\([^"]*\)".*/\1/p'
 }
 
@@ -40,7 +31,7 @@ bill_of_materials() {
   [ -x "$tool/bin/cargo-cyclonedx" ] ||
     cargo install --quiet --locked --root "$tool" --version "$cyclonedx" cargo-cyclonedx >&2
   # It writes beside Cargo.toml.
-  PATH=$tool/bin:$PATH cargo cyclonedx --quiet --format json --spec-version 1.5 --target "$target" \
+  PATH=$tool/bin:$PATH cargo cyclonedx --quiet --format json --spec-version 1.5 --target "$CARGO_BUILD_TARGET" \
     --no-build-deps --override-filename iter8.cdx
   mv iter8.cdx.json "$1"
 }
@@ -74,5 +65,5 @@ case ${1:-} in
   sbom) bill_of_materials "$2" ;;
   builder) builder ;;
   image) image ;;
-  *) sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  *) sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

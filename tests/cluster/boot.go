@@ -46,7 +46,11 @@ func (s *supervisor) boot(progress func(string, ...any)) error {
 	if err := s.await(startLimit, s.api.awaitReadyz); err != nil {
 		return s.startError(apiServer, err)
 	}
-	progress("kube-apiserver is ready after %.1f s; starting %s, %s and %s", time.Since(begin).Seconds(), controllerManager, scheduler, kwok)
+	progress("kube-apiserver is ready after %.1f s", time.Since(begin).Seconds())
+	if err := s.installCRDs(progress); err != nil {
+		return err
+	}
+	progress("starting %s, %s and %s", controllerManager, scheduler, kwok)
 	for _, name := range []string{controllerManager, scheduler, kwok} {
 		if err := s.start(name); err != nil {
 			return err
@@ -61,6 +65,18 @@ func (s *supervisor) boot(progress func(string, ...any)) error {
 	progress("the cluster is ready after %.1f s", time.Since(begin).Seconds())
 	s.cluster.Ready = true
 	return s.cluster.write()
+}
+
+// installCRDs does so before kube-controller-manager starts: its garbage collector looks for kinds then, and every 30 s.
+func (s *supervisor) installCRDs(progress func(string, ...any)) error {
+	manifests, err := os.ReadFile(s.file(crdFile))
+	if err != nil || len(manifests) == 0 {
+		return err
+	}
+	progress("applying the CRDs")
+	return s.await(startLimit, func(ctx context.Context) error {
+		return s.cluster.applyCRDs(ctx, s.api, string(manifests))
+	})
 }
 
 // startError adds to a time-out what the component in question says itself. (One that ended is reported by next.)

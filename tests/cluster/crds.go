@@ -23,6 +23,9 @@ type module struct {
 	path, version, sum string
 }
 
+// documentEnd stands between the documents of a YAML text.
+const documentEnd = "\n---\n"
+
 // crdSource says which files of a module hold a project's CRDs.
 type crdSource struct {
 	module module
@@ -167,17 +170,12 @@ func moduleDir(ctx context.Context, m module) (string, error) {
 	return answer.Dir, nil
 }
 
-// applyCRDs applies the manifests and waits until the API server serves their kinds.
-func (c *Cluster) applyCRDs(ctx context.Context, manifests []string) error {
+// addCRDs installs CRDs in a cluster that runs already.
+func (c *Cluster) addCRDs(ctx context.Context, manifests []string) error {
 	if len(manifests) == 0 {
 		return nil
 	}
 	say("applying the CRDs")
-	text := strings.NewReader(strings.Join(manifests, "\n---\n"))
-	applied, err := c.kubectlWith(ctx, text, "apply", "--server-side", "--field-manager=cluster-launcher", "--output=name", "--filename=-")
-	if err != nil {
-		return err
-	}
 	token, err := c.adminToken()
 	if err != nil {
 		return err
@@ -188,6 +186,15 @@ func (c *Cluster) applyCRDs(ctx context.Context, manifests []string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
+	return c.applyCRDs(ctx, api, strings.Join(manifests, documentEnd))
+}
+
+// applyCRDs applies the manifests and waits until the API server serves their kinds.
+func (c *Cluster) applyCRDs(ctx context.Context, api *apiClient, manifests string) error {
+	applied, err := c.kubectlWith(ctx, strings.NewReader(manifests), "apply", "--server-side", "--field-manager=cluster-launcher", "--output=name", "--filename=-")
+	if err != nil {
+		return err
+	}
 	// Not by `kubectl wait`, which asks for one after the other and takes 0.1 s for each.
 	for line := range strings.Lines(applied) {
 		name, ok := strings.CutPrefix(strings.TrimSpace(line), "customresourcedefinition.apiextensions.k8s.io/")

@@ -46,6 +46,7 @@ const (
 	controlSocket  = "control.sock"
 	kubeconfigFile = "kubeconfig"
 	auditFile      = "audit.log"
+	crdFile        = "crds.yaml"
 )
 
 var clusterName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$`)

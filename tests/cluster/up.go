@@ -47,11 +47,8 @@ func runUp(ctx context.Context, c command, args []string) error {
 		return err
 	}
 	defer unlock()
-	cluster, keep, err := findOrStart(ctx, o)
+	cluster, keep, err := findOrStart(ctx, o, manifests)
 	if err != nil {
-		return err
-	}
-	if err := cluster.applyCRDs(ctx, manifests); err != nil {
 		return err
 	}
 	if err := keep(); err != nil {
@@ -81,14 +78,17 @@ func (o options) check() error {
 	return errors.Join(all...)
 }
 
-// findOrStart returns the running cluster of that name, or a new one. A new one ends with this process unless keep is
-// called: a cluster that lacks what was asked for must not be found by the next `up`.
-func findOrStart(ctx context.Context, o options) (cluster *Cluster, keep func() error, err error) {
+// findOrStart returns the running cluster of that name, or a new one, with these CRDs. A new one ends with this process
+// unless keep is called: a cluster that lacks what was asked for must not be found by the next `up`.
+func findOrStart(ctx context.Context, o options, crds []string) (cluster *Cluster, keep func() error, err error) {
 	if supervised(o.Dir) {
 		err := ask(o.Dir, request{Verb: "owner", OwnerPID: o.OwnerPID})
 		if err == nil {
 			say("the cluster %q is running already", o.Name)
 			cluster, err := readCluster(o.Dir)
+			if err == nil {
+				err = cluster.addCRDs(ctx, crds)
+			}
 			return cluster, func() error { return nil }, err
 		}
 		// It was about to end. What comes next starts from an empty folder.
@@ -109,6 +109,9 @@ func findOrStart(ctx context.Context, o options) (cluster *Cluster, keep func() 
 		return nil, nil, err
 	}
 	if o.KwokModule, err = moduleDir(ctx, pinnedModule("sigs.k8s.io/kwok")); err != nil {
+		return nil, nil, err
+	}
+	if err := writeFile(filepath.Join(o.Dir, crdFile), []byte(strings.Join(crds, documentEnd))); err != nil {
 		return nil, nil, err
 	}
 	link, err := launchSupervisor(o)

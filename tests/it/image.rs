@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::support::kubectl::{Said, say};
 use crate::support::manifest::{release, version};
-use crate::support::operator::spawn;
+use crate::support::operator::{BINARY, spawn};
 use crate::support::{SOON, Test, wait_until};
 
 /// Who it runs as, in the image.
@@ -21,14 +21,18 @@ fn build() -> Command {
     Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/image/build.sh"))
 }
 
-/// A static binary, built as that of the image is, without what makes it fast.
+/// A static binary, built as that of the image is, without what makes it fast: the one that all tests use, where they are
+/// built so (`make test`).
 fn binary() -> &'static Path {
-    static BINARY: LazyLock<PathBuf> = LazyLock::new(|| {
+    static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
+        if cfg!(target_feature = "crt-static") {
+            return BINARY.into();
+        }
         let said = say(build().arg("binary").env("PROFILE", "dev"), "");
         assert!(said.ok, "{}", said.stderr);
         said.stdout.trim().into()
     });
-    &BINARY
+    &BUILT
 }
 
 /// A folder for the binary alone, as the root of its file system, in which it may write nothing.

@@ -43,3 +43,5 @@ mod weights;
 
 /// The CRDs of others in the tests' clusters, and no more: each makes every start of an API server slower.
 const CRDS: &str = "gateway/httproutes,istio/virtualservices,knative";
+/// Whether there are servers in the pods of our clusters, that end with their namespace.
+const PODS_RUN: bool = false;

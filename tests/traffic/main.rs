@@ -34,6 +34,8 @@ use stories::STORIES;
 
 /// The CRDs of others: Contour and istiod look at all that there are.
 const CRDS: &str = "gateway,istio";
+/// Whether there are servers in the pods of our clusters, that end with their namespace.
+const PODS_RUN: bool = true;
 /// Tests mostly wait; more at once would take the processors from each other.
 const AT_ONCE: usize = 5;
 

@@ -10,7 +10,7 @@ use kube::api::{DeleteParams, GetParams, ListParams, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::Request;
 use kube::{Client, Config};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::runtime::{self, Runtime};
 
 use super::SOON;
@@ -163,6 +163,14 @@ impl Api {
         let patch = Patch::Merge(change);
         let done = self.patiently(|| requests.patch(name, &PatchParams::default(), &patch).unwrap());
         assert!(done.is_some(), "there is no {kind} {name}");
+    }
+
+    /// Makes a namespace, if there is none of that name.
+    pub fn create_namespace(&self, name: &str) {
+        let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
+        let requests = Resource::named("namespace").requests(None);
+        let (params, patch) = (PatchParams::apply("tests"), Patch::Apply(&namespace));
+        self.patiently(|| requests.patch(name, &params, &patch).unwrap());
     }
 
     /// Deletes an object that has no namespace, and does not wait.

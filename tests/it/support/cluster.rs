@@ -98,7 +98,12 @@ impl Cluster {
     /// Starts one. It ends with this process at the latest.
     fn launch(name: String, dedicated: bool, with: With) -> Self {
         let pid = process::id().to_string();
-        let up = ["up", "--name", &name, "--owner-pid", &pid, "--crds", crate::CRDS];
+        // Ours too, before there is a garbage collector that would have to look for new kinds.
+        let crds = match with {
+            With::Operator => format!("{},{}", crate::CRDS, crd_file().display()),
+            With::Nothing => crate::CRDS.to_owned(),
+        };
+        let up = ["up", "--name", &name, "--owner-pid", &pid, "--crds", &crds];
         let exports = launcher(&up);
         let kubeconfig = exports
             .lines()
@@ -114,9 +119,7 @@ impl Cluster {
         if with == With::Nothing {
             return cluster;
         }
-        let cluster = cluster.with_operator();
-        cluster.collect_new_kinds();
-        cluster
+        cluster.with_rights()
     }
 
     /// The one of `KUBECONFIG`.
@@ -131,7 +134,15 @@ impl Cluster {
         );
         assert!(said.ok, "{}", said.stderr);
         fs::write(&kubeconfig, said.stdout).unwrap();
-        Self::prepare("kubectl".into(), kubeconfig, folder, None, None, false).with_operator()
+        let cluster = Self::prepare("kubectl".into(), kubeconfig, folder, None, None, false);
+        let crds = crd_file().to_str().unwrap();
+        cluster.kubectl.ok(["apply", "--server-side", "--filename", crds], "");
+        let names =
+            ["releases", "routepolicies", "experiments", "metrics"].map(|name| format!("crd/{name}.iter8.tools"));
+        let wait = ["wait", "--for=condition=Established", "--timeout=60s"];
+        let wait = wait.into_iter().chain(names.iter().map(String::as_str));
+        cluster.kubectl.ok(wait, "");
+        cluster.with_rights()
     }
 
     fn prepare(
@@ -149,9 +160,8 @@ impl Cluster {
             namespace: None,
             kubeconfig,
         };
-        let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": SERVICE_ACCOUNT.0 } });
-        kubectl.ok(["apply", "--filename=-"], &namespace.to_string());
         let api = Api::new(&kubectl.kubeconfig);
+        api.create_namespace(SERVICE_ACCOUNT.0);
         Self {
             audit: audit_log.map(|path| AuditLog::new(path, api.clone())),
             kubectl,
@@ -163,21 +173,17 @@ impl Cluster {
         }
     }
 
-    /// Gives it what every user of the operator gives it.
-    fn with_operator(self) -> Self {
-        let crds = say(Command::new(BINARY).arg("crdgen"), "");
-        assert!(crds.ok, "iter8 crdgen: {}", crds.stderr);
-        self.kubectl
-            .ok(["apply", "--server-side", "--filename=-"], &crds.stdout);
+    /// Gives the operator its rights.
+    fn with_rights(self) -> Self {
         let rbac = concat!(env!("CARGO_MANIFEST_DIR"), "/config/rbac");
         self.kubectl.ok(["apply", "--kustomize", rbac], "");
-        let names =
-            ["releases", "routepolicies", "experiments", "metrics"].map(|name| format!("crd/{name}.iter8.tools"));
-        let wait = ["wait", "--for=condition=Established", "--timeout=60s"];
-        self.kubectl
-            .ok(wait.into_iter().chain(names.iter().map(String::as_str)), "");
         self.login(SERVICE_ACCOUNT.0, SERVICE_ACCOUNT.1);
         self
+    }
+
+    /// Whether it is still there when the tests are over.
+    pub fn outlives_the_tests(&self) -> bool {
+        self.launched.is_none()
     }
 
     /// Lets the garbage collector see kinds that were installed just now: it looks for them every 30 s, and at its start.
@@ -252,6 +258,18 @@ pub fn user(account: &str) -> String {
 
 fn kubeconfig_of(folder: &Path, account: &str) -> PathBuf {
     folder.join(format!("{account}.kubeconfig"))
+}
+
+/// The operator's CRDs, as it prints them.
+fn crd_file() -> &'static Path {
+    static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
+        let crds = say(Command::new(BINARY).arg("crdgen"), "");
+        assert!(crds.ok, "iter8 crdgen: {}", crds.stderr);
+        let path = Path::new(SCRATCH).join(format!("crds-{}.yaml", process::id()));
+        fs::write(&path, crds.stdout).unwrap();
+        path
+    });
+    &FILE
 }
 
 /// Runs the launcher and returns what it prints.

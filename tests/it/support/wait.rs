@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 /// Long enough for anything that should happen at once, on a busy machine too.
 pub const SOON: Duration = Duration::from_mins(1);
 
-/// How often a condition is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// When a condition is looked at again: soon, and then less and less often, for the API server has other tests to serve.
+const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(100));
 
 /// Waits until `look` answers `Ok`. Its `Err` is what it saw; the last one is told when the time is up.
 #[track_caller]
 pub fn wait_until<T>(what: &str, within: Duration, mut look: impl FnMut() -> Result<T, String>) -> T {
     let deadline = Instant::now() + within;
+    let (mut pause, longest) = LOOK_AGAIN;
     loop {
         match look() {
             Ok(value) => return value,
@@ -22,7 +23,8 @@ pub fn wait_until<T>(what: &str, within: Duration, mut look: impl FnMut() -> Res
                 "waited {within:?} in vain until {what}; seen last: {seen}"
             ),
         }
-        thread::sleep(LOOK_EVERY);
+        thread::sleep(pause);
+        pause = longest.min(pause.mul_f64(1.5));
     }
 }
 
