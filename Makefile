@@ -50,13 +50,19 @@ cluster-down: ## End it; NAME=…
 # processor time.
 test: export GOGC ?= 400
 
+# The first use every core; the others, which mostly wait, share them.
 .PHONY: test
-test: test-cluster ## Test everything: the local cluster, and the operator by itself and in real clusters
-	$(test)
+test: ## Test everything: the operator by itself, in real clusters and with real requests, and the local cluster
+	$(test) --lib --bins --test it
+	$(MAKE) --jobs test-cluster traffic bench-check test-doc
 
 .PHONY: test-build
 test-build: ## Build what these tests are made of
 	$(test) --no-run
+
+.PHONY: test-doc
+test-doc: ## Test the examples in the documentation of the code
+	$(test) --doc
 
 .PHONY: test-cluster
 test-cluster: ## Test the local cluster
