@@ -44,7 +44,10 @@ var crdSources = map[string]crdSource{
 // CRD of it; or the path of a YAML file. Of each the text of one object.
 func crdManifests(ctx context.Context, list string) ([]string, error) {
 	var manifests []string
-	for _, item := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' }) {
+	for item := range strings.SplitSeq(list, ",") {
+		if item = strings.TrimSpace(item); item == "" {
+			continue
+		}
 		name, plural, one := strings.Cut(item, "/")
 		source, known := crdSources[name]
 		if !known {

@@ -100,8 +100,8 @@ impl Task {
                     self.set_state(KindState::Forbidden(rule.into()));
                     pause.after_failure(&failure).await;
                 }
-                // That is usual after a while, but not each time.
-                Some(410) if self.refusals < BELIEVED_AFTER => pause.after_failure(&failure).await,
+                // That is usual after a while. Of a kind that was never listed it is not, each time.
+                Some(410) if self.known || self.refusals < BELIEVED_AFTER => pause.after_failure(&failure).await,
                 // Storage of a new CRD is not ready at once.
                 Some(429) if Instant::now() < self.look_until => {
                     tokio::time::sleep(failure.retry_after().unwrap_or(LOOK_EVERY)).await;
@@ -109,7 +109,7 @@ impl Task {
                 _ => {
                     tracing::warn!(kind = %self.kind, %failure, "watch broke off");
                     if unlisted && believed {
-                        self.give_up_listing(&failure);
+                        self.give_up_listing(&failure, follow.as_mut());
                     }
                     self.pause(&mut pause, &failure).await;
                 }
@@ -151,11 +151,12 @@ impl Task {
         !self.known || self.refusals >= BELIEVED_AFTER
     }
 
-    /// What is known of the kind is not so any more, or was never.
-    fn give_up_listing(&self, failure: &Failure) {
+    /// What is known of the kind is not so any more, or was never: it is listed anew, also where the watch could go on.
+    fn give_up_listing(&self, failure: &Failure, follow: Option<&mut Follow>) {
         let state = self.store.synced(&self.kind);
         if matches!(state, KindState::Syncing | KindState::Synced) {
             self.set_state(KindState::Unlisted(cut(&failure.to_string()).into()));
+            follow.into_iter().for_each(Follow::start_over);
         }
     }
 

@@ -189,3 +189,18 @@ fn a_kind_whose_lists_are_refused_again_and_again_is_no_longer_taken_for_known()
     story.edit();
     story.arrives();
 }
+
+#[test]
+fn a_kind_whose_watch_is_refused_again_and_again_is_listed_anew() {
+    let (story, relay) = Story::begin("refused watch");
+    let test = &story.test;
+    relay.disturb(Which::reads("/deployments?"), Fault::Halved { breaks: false }, Some(1));
+    let overloaded = Fault::Refused(Refusal::overloaded(1));
+    relay.disturb(Which::watches("/deployments?"), overloaded, Some(5));
+    test.kubectl(["label", "deployment/web-0", "woken=1"]); // the watch's next event
+    test.wait_until("the Release says that it cannot see", SOON, || {
+        equal(test.release("web").ready_reason(), "NotListed")
+    });
+    story.edit();
+    story.arrives();
+}

@@ -265,8 +265,14 @@ fn crd_file() -> &'static Path {
     static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
         let crds = say(Command::new(BINARY).arg("crdgen"), "");
         assert!(crds.ok, "iter8 crdgen: {}", crds.stderr);
-        let path = Path::new(SCRATCH).join(format!("crds-{}.yaml", process::id()));
-        fs::write(&path, crds.stdout).unwrap();
+        // Written beside and moved: another process may be reading the old one.
+        let scratch = Path::new(SCRATCH);
+        let (new, path) = (
+            scratch.join(format!("crds-{}", process::id())),
+            scratch.join("crds.yaml"),
+        );
+        fs::write(&new, crds.stdout).unwrap();
+        fs::rename(new, &path).unwrap();
         path
     });
     &FILE
