@@ -274,6 +274,12 @@ mod tests {
             r#"{"items":[{"a":}]}"#,
             r#"{"items":[{]}"#,
             "{items:[]}",
+            r#"{"metadata":{"resourceVersion":"7"}}"#,
+            r#"{"items":{},"metadata":{"resourceVersion":"7"}}"#,
+            r#"{"items":[],"metadata":{}}"#,
+            r#"{"items":[],"metadata":{"resourceVersion":""}}"#,
+            r#"{"items":[{"a":1.}],"metadata":{"resourceVersion":"7"}}"#,
+            r#"{"kind":"Status","metadata":{},"status":"Failure","code":500}"#,
         ] {
             let error = read(text, 3).unwrap_err();
             assert_ne!(error, "half", "{text}");
