@@ -1,6 +1,7 @@
 //! The bounds of the CRDs' schemas, checked here with the words of the API server: ranges, lengths, enums, types,
 //! required and unknown fields, and the forms of strings.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
@@ -14,28 +15,59 @@ use crate::api::crds;
 use crate::api::rules::text::{self, Text};
 use crate::model::FieldError;
 
-/// A kind's schema and the forms of its strings.
+/// The schema of a value, and of the values in it. Put together once: specs are checked whenever they are looked at.
 pub(super) struct Schema {
-    spec: JSONSchemaProps,
-    texts: &'static [Text],
+    /// Of the value itself.
+    own: JSONSchemaProps,
+    /// The form of a string.
+    form: Option<&'static Text>,
+    /// Of the fields that the schema names.
+    fields: BTreeMap<String, Schema>,
+    /// Of a map's values.
+    values: Option<Box<Schema>>,
+    /// Of a list's items.
+    items: Option<Box<Schema>>,
 }
 
 impl Schema {
-    fn new(plural: &str, texts: &'static [Text]) -> Self {
+    /// Of a kind's `spec`.
+    fn of(plural: &str, texts: &'static [Text]) -> Self {
         let crd = crds::all().into_iter().find(|crd| crd.spec.names.plural == plural);
         let root = crd.as_ref().and_then(crds::schema);
         let spec = root.and_then(|root| root.properties.as_ref()?.get("spec").cloned());
+        Self::at("spec", spec.unwrap_or_default(), texts)
+    }
+
+    /// `path`: as in the tables of forms.
+    fn at(path: &str, mut own: JSONSchemaProps, texts: &'static [Text]) -> Self {
+        let fields = own.properties.take().unwrap_or_default().into_iter();
+        let fields = fields.map(|(name, field)| {
+            let schema = Self::at(&format!("{path}.{name}"), field, texts);
+            (name, schema)
+        });
+        let values = match own.additional_properties.take() {
+            Some(JSONSchemaPropsOrBool::Schema(values)) => Some(Self::at(&format!("{path}{{}}"), *values, texts)),
+            _ => None,
+        };
+        let items = match own.items.take() {
+            Some(JSONSchemaPropsOrArray::Schema(items)) => Some(Self::at(&format!("{path}[]"), *items, texts)),
+            _ => None,
+        };
+        own.description = None; // nobody reads it here
         Self {
-            spec: spec.unwrap_or_default(),
-            texts,
+            form: texts.iter().find(|form| form.at.contains(&path)),
+            fields: fields.collect(),
+            values: values.map(Box::new),
+            items: items.map(Box::new),
+            own,
         }
     }
 }
 
-pub(super) static RELEASE: LazyLock<Schema> = LazyLock::new(|| Schema::new("releases", text::RELEASE));
-pub(super) static ROUTE_POLICY: LazyLock<Schema> = LazyLock::new(|| Schema::new("routepolicies", text::ROUTE_POLICY));
-pub(super) static EXPERIMENT: LazyLock<Schema> = LazyLock::new(|| Schema::new("experiments", text::EXPERIMENT));
-pub(super) static METRIC: LazyLock<Schema> = LazyLock::new(|| Schema::new("metrics", text::METRIC));
+pub(super) static RELEASE: LazyLock<Schema> = LazyLock::new(|| Schema::of("releases", text::RELEASE));
+pub(super) static ROUTE_POLICY: LazyLock<Schema> = LazyLock::new(|| Schema::of("routepolicies", text::ROUTE_POLICY));
+pub(super) static EXPERIMENT: LazyLock<Schema> = LazyLock::new(|| Schema::of("experiments", text::EXPERIMENT));
+pub(super) static METRIC: LazyLock<Schema> = LazyLock::new(|| Schema::of("metrics", text::METRIC));
 
 /// The fields of a file's `spec` that its kind does not have, each with its path; nothing for a kind that is not ours.
 pub fn unknown_fields(object: &Value) -> Vec<FieldError> {
@@ -46,17 +78,17 @@ pub fn unknown_fields(object: &Value) -> Vec<FieldError> {
         Some("Metric") => &*METRIC,
         _ => return Vec::new(),
     };
-    let mut walk = Walk::new(schema);
-    walk.value(&schema.spec, &Place::spec(), object.get("spec").unwrap_or(&Value::Null));
+    let mut walk = Walk::default();
+    walk.value(schema, &Place::spec(), object.get("spec").unwrap_or(&Value::Null));
     walk.unknown
 }
 
 /// Reads `spec` out of a file.
 pub(super) fn read<S: DeserializeOwned>(schema: &Schema, object: &Value) -> Result<S, Vec<FieldError>> {
     let mut spec = object.get("spec").cloned().unwrap_or(Value::Null);
-    without_nulls(&schema.spec, &mut spec);
-    let mut walk = Walk::new(schema);
-    walk.value(&schema.spec, &Place::spec(), &spec);
+    without_nulls(schema, &mut spec);
+    let mut walk = Walk::default();
+    walk.value(schema, &Place::spec(), &spec);
     walk.form.append(&mut walk.unknown);
     if !walk.form.is_empty() {
         walk.form.append(&mut walk.bounds);
@@ -67,9 +99,9 @@ pub(super) fn read<S: DeserializeOwned>(schema: &Schema, object: &Value) -> Resu
 
 /// What a typed spec breaks of the schema's bounds and forms.
 pub(super) fn bounds<S: Serialize>(schema: &Schema, spec: &S) -> Vec<FieldError> {
-    let mut walk = Walk::new(schema);
+    let mut walk = Walk::default();
     match serde_json::to_value(spec) {
-        Ok(value) => walk.value(&schema.spec, &Place::spec(), &value),
+        Ok(value) => walk.value(schema, &Place::spec(), &value),
         Err(error) => walk.bounds.push(FieldError::invalid("spec", error.to_string())),
     }
     walk.bounds
@@ -84,8 +116,6 @@ struct Place<'a> {
 enum Step<'a> {
     Field(&'a str),
     Item(usize),
-    /// Of a map.
-    Entry(&'a str),
 }
 
 impl Place<'_> {
@@ -111,57 +141,33 @@ impl Place<'_> {
         self.at(Step::Item(index))
     }
 
-    fn entry<'a>(&'a self, key: &'a str) -> Place<'a> {
-        self.at(Step::Entry(key))
-    }
-
     /// The path that users read.
     fn shown(&self) -> String {
         let above = self.above.map(Place::shown);
         match (above, &self.step) {
-            (None, Step::Field(name) | Step::Entry(name)) => (*name).to_owned(),
-            (Some(above), Step::Field(name) | Step::Entry(name)) => above + "." + name,
-            (above, Step::Item(index)) => format!("{}[{index}]", above.unwrap_or_default()),
-        }
-    }
-
-    /// The path in the tables of rules.
-    fn rule(&self) -> String {
-        let above = self.above.map(Place::rule);
-        match (above, &self.step) {
             (None, Step::Field(name)) => (*name).to_owned(),
             (Some(above), Step::Field(name)) => above + "." + name,
-            (above, Step::Item(_)) => above.unwrap_or_default() + "[]",
-            (above, Step::Entry(_)) => above.unwrap_or_default() + "{}",
+            (above, Step::Item(index)) => format!("{}[{index}]", above.unwrap_or_default()),
         }
     }
 }
 
-struct Walk<'a> {
-    texts: &'a [Text],
+#[derive(Default)]
+struct Walk {
     /// Wrong types, missing fields, values that no enum has: such a spec can't be read.
     form: Vec<FieldError>,
     unknown: Vec<FieldError>,
     bounds: Vec<FieldError>,
 }
 
-impl<'a> Walk<'a> {
-    fn new(schema: &'a Schema) -> Self {
-        Self {
-            texts: schema.texts,
-            form: Vec::new(),
-            unknown: Vec::new(),
-            bounds: Vec::new(),
-        }
-    }
-
-    fn value(&mut self, schema: &JSONSchemaProps, at: &Place, value: &Value) {
-        match (schema.type_.as_deref(), value) {
+impl Walk {
+    fn value(&mut self, schema: &Schema, at: &Place, value: &Value) {
+        match (schema.own.type_.as_deref(), value) {
             (Some("object"), Value::Object(fields)) => self.object(schema, at, fields),
             (Some("array"), Value::Array(items)) => self.array(schema, at, items),
             (Some("string"), Value::String(text)) => self.string(schema, at, text),
             (Some("integer"), Value::Number(number)) if number.is_i64() || number.is_u64() => {
-                self.integer(schema, at, value.as_f64().unwrap_or(f64::MAX));
+                self.integer(&schema.own, at, value.as_f64().unwrap_or(f64::MAX));
             }
             (Some("boolean"), Value::Bool(_)) | (None, _) => {}
             (Some(wanted), Value::Null) => self.form.push(FieldError::invalid(at.shown(), required(wanted))),
@@ -172,42 +178,39 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn object(&mut self, schema: &JSONSchemaProps, at: &Place, fields: &Map<String, Value>) {
-        for name in schema
-            .required
-            .iter()
-            .flatten()
-            .filter(|name| !fields.contains_key(*name))
-        {
+    fn object(&mut self, schema: &Schema, at: &Place, fields: &Map<String, Value>) {
+        let required = schema.own.required.iter().flatten();
+        for name in required.filter(|name| !fields.contains_key(*name)) {
             self.form
                 .push(FieldError::invalid(at.field(name).shown(), "Required value"));
         }
-        if let Some(most) = schema.max_properties.filter(|most| exceeds(fields.len(), *most)) {
+        if let Some(most) = schema.own.max_properties.filter(|most| exceeds(fields.len(), *most)) {
             self.bounds.push(FieldError::invalid(
                 at.shown(),
                 format!("must have at most {most} properties"),
             ));
         }
         for (name, value) in fields {
-            if let Some(property) = schema.properties.as_ref().and_then(|properties| properties.get(name)) {
-                self.value(property, &at.field(name), value);
-            } else if let Some(JSONSchemaPropsOrBool::Schema(values)) = &schema.additional_properties {
-                self.value(values, &at.entry(name), value);
-            } else if schema.x_kubernetes_preserve_unknown_fields != Some(true) {
+            if let Some(field) = schema.fields.get(name) {
+                self.value(field, &at.field(name), value);
+            } else if let Some(values) = &schema.values {
+                self.value(values, &at.field(name), value);
+            } else if schema.own.x_kubernetes_preserve_unknown_fields != Some(true) {
                 self.unknown
                     .push(FieldError::invalid(at.field(name).shown(), "unknown field"));
             }
         }
     }
 
-    fn array(&mut self, schema: &JSONSchemaProps, at: &Place, items: &[Value]) {
-        if let Some(most) = schema.max_items.filter(|most| exceeds(items.len(), *most)) {
+    fn array(&mut self, schema: &Schema, at: &Place, items: &[Value]) {
+        let own = &schema.own;
+        if let Some(most) = own.max_items.filter(|most| exceeds(items.len(), *most)) {
             self.bounds.push(FieldError::invalid(
                 at.shown(),
                 format!("must have at most {most} items"),
             ));
         }
-        if let Some(least) = schema
+        if let Some(least) = own
             .min_items
             .filter(|least| exceeds(usize::try_from(*least).unwrap_or(0), count(items.len())))
         {
@@ -216,10 +219,10 @@ impl<'a> Walk<'a> {
                 format!("should have at least {least} items"),
             ));
         }
-        if schema.x_kubernetes_list_type.as_deref() == Some("map") {
-            self.keys(schema, at, items);
+        if own.x_kubernetes_list_type.as_deref() == Some("map") {
+            self.keys(own, at, items);
         }
-        if let Some(JSONSchemaPropsOrArray::Schema(each)) = &schema.items {
+        if let Some(each) = &schema.items {
             for (index, item) in items.iter().enumerate() {
                 self.value(each, &at.item(index), item);
             }
@@ -249,8 +252,9 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn string(&mut self, schema: &JSONSchemaProps, at: &Place, text: &str) {
-        if let Some(values) = &schema.enum_
+    fn string(&mut self, schema: &Schema, at: &Place, text: &str) {
+        let own = &schema.own;
+        if let Some(values) = &own.enum_
             && !values.iter().any(|value| value.0 == text)
         {
             let supported: Vec<String> = values.iter().map(|value| value.0.to_string()).collect();
@@ -260,16 +264,14 @@ impl<'a> Walk<'a> {
             );
             self.form.push(FieldError::invalid(at.shown(), message));
         }
-        let rule = at.rule();
-        let form = self.texts.iter().find(|form| form.at.contains(&rule.as_str()));
-        if let Some(form) = form.filter(|form| !form.accepts(text)) {
+        if let Some(form) = schema.form.filter(|form| !form.accepts(text)) {
             self.bounds.push(FieldError::invalid(at.shown(), form.message));
-        } else if let Some(most) = schema.max_length.filter(|most| exceeds(text.chars().count(), *most)) {
+        } else if let Some(most) = own.max_length.filter(|most| exceeds(text.chars().count(), *most)) {
             self.bounds.push(FieldError::invalid(
                 at.shown(),
                 format!("may not be more than {most} bytes"),
             ));
-        } else if let Some(least) = schema.min_length.filter(|least| count(text.chars().count()) < *least) {
+        } else if let Some(least) = own.min_length.filter(|least| count(text.chars().count()) < *least) {
             self.bounds.push(FieldError::invalid(
                 at.shown(),
                 format!("should be at least {least} chars long"),
@@ -306,19 +308,18 @@ fn exceeds(length: usize, most: i64) -> bool {
 }
 
 /// Drops nulls where the schema knows the fields, as the API server does; below `preserve-unknown-fields` they stay.
-fn without_nulls(schema: &JSONSchemaProps, value: &mut Value) {
+fn without_nulls(schema: &Schema, value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            let properties = schema.properties.as_ref();
-            fields.retain(|name, field| !(field.is_null() && properties.is_some_and(|known| known.contains_key(name))));
+            fields.retain(|name, field| !(field.is_null() && schema.fields.contains_key(name)));
             for (name, field) in fields {
-                if let Some(property) = properties.and_then(|known| known.get(name)) {
-                    without_nulls(property, field);
+                if let Some(schema) = schema.fields.get(name) {
+                    without_nulls(schema, field);
                 }
             }
         }
         Value::Array(items) => {
-            if let Some(JSONSchemaPropsOrArray::Schema(each)) = &schema.items {
+            if let Some(each) = &schema.items {
                 for item in items {
                     without_nulls(each, item);
                 }
