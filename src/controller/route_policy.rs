@@ -195,8 +195,8 @@ impl Subject<'_> {
             _ => None,
         });
         let backends = policy.versions.iter().map(|version| &*version.backend.name);
-        let backends = backends.map(|name| store.get(&KindRef::Known(Kind::Service), namespace, name));
-        let backend_ages = backends.map(|service| self.age(service?.meta.created)).collect();
+        let backends = backends.map(|name| store.meta(&KindRef::Known(Kind::Service), namespace, name));
+        let backend_ages = backends.map(|service| self.age(service?.created)).collect();
         let children = store.children(namespace, policy.uid).into_iter();
         let stale = children
             .filter(|(child, name)| (*child, &**name) != (kind, policy.route.name()))
