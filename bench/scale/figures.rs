@@ -1,8 +1,12 @@
 //! What was measured: the form of the files in `bench/results`.
 
+use std::ops::Range;
+use std::time::Instant;
+
 use serde::{Deserialize, Serialize};
 
 use super::requests::Requests;
+use super::side::Together;
 
 /// A run.
 #[derive(Serialize, Deserialize)]
@@ -78,6 +82,18 @@ pub struct Changes {
 pub struct Latencies {
     pub alone: Latency,
     pub burst: Latency,
+    /// Of both; not known of an older run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_garbage: Option<[ByGarbage; 2]>,
+}
+
+/// Changes by whether kube-apiserver collected garbage before the last of those that were made at once had its route.
+#[derive(Serialize, Deserialize)]
+pub struct ByGarbage {
+    /// It did.
+    pub collecting: Option<Latency>,
+    /// It did not.
+    pub otherwise: Option<Latency>,
 }
 
 /// Of samples, ms. Percentiles by nearest rank.
@@ -163,6 +179,25 @@ impl Latency {
             p99_ms: percentile(&all, 99),
             max_ms: percentile(&all, 100),
             rounds: rounds.iter().map(of_round).collect(),
+        }
+    }
+}
+
+impl ByGarbage {
+    /// `work`: when kube-apiserver collected garbage.
+    pub fn of(rounds: &[Vec<Together>], work: &[Range<Instant>]) -> Self {
+        let meets = |changes: &&Together| {
+            let meets = |work: &Range<Instant>| work.start < changes.during.end && changes.during.start < work.end;
+            work.iter().any(meets)
+        };
+        let (collecting, otherwise): (Vec<_>, Vec<_>) = rounds.iter().flatten().partition(meets);
+        let latency = |changes: Vec<&Together>| {
+            let took: Vec<f64> = changes.iter().flat_map(|changes| &changes.took).copied().collect();
+            (!took.is_empty()).then(|| Latency::of(&[took]))
+        };
+        Self {
+            collecting: latency(collecting),
+            otherwise: latency(otherwise),
         }
     }
 }

@@ -18,6 +18,7 @@
 
 mod apps;
 mod churn;
+mod collector;
 mod docs;
 mod figures;
 mod goals;

@@ -8,12 +8,13 @@ use std::time::Instant;
 
 use super::apps::BURST;
 use super::churn::churn;
-use super::figures::{Changes, ChurnOfBoth, Create, Idle, Latencies, Latency, Restart, Size};
+use super::collector::Collector;
+use super::figures::{ByGarbage, Changes, ChurnOfBoth, Create, Idle, Latencies, Latency, Restart, Size};
 use super::options::Options;
 use super::process::Process;
 use super::progress::{Phase, Progress};
 use super::requests::Requests;
-use super::side::{Side, What};
+use super::side::{Side, Together, What};
 use super::support::api::RUNTIME;
 use super::support::audit::Mark;
 use super::support::cluster::{self, Cluster, SERVICE_ACCOUNT};
@@ -34,11 +35,14 @@ struct Run<'a> {
     probes: Side,
 }
 
-/// Changes of one kind, round by round.
+/// What a side changed alone, and at once, round by round.
+type OfSide = [Vec<Vec<Together>>; 2];
+
+/// Changes of one kind.
 #[derive(Default)]
 struct Rounds {
-    operator: [Vec<Vec<f64>>; 2],
-    probe: [Vec<Vec<f64>>; 2],
+    operator: OfSide,
+    probe: OfSide,
     changes: u64,
     cpu_ms: u64,
     /// The probe's, which makes as many changes.
@@ -66,12 +70,13 @@ pub fn size(
         progress.say(&format!("  readiness: {}", readiness.last()));
         progress.say(&format!("  weight: {}", weight.last()));
     }
+    let collector = Collector::of(cluster);
     let (memory, probe_memory) = (run.operator.memory(), run.prober().memory());
     Size {
         n: size as u64,
         create,
-        readiness: readiness.figures(),
-        weight: weight.figures(),
+        readiness: readiness.figures(&collector),
+        weight: weight.figures(&collector),
         memory,
         probe_memory,
         churn: progress.phase(Phase::Churn, size, options, || run.churn()),
@@ -164,7 +169,7 @@ impl<'a> Run<'a> {
     }
 
     /// So many changes, there and back, on each side in turn; neither is always the first. `place`: among the figures.
-    fn in_turn(&mut self, changes: usize, place: usize, rounds: &mut Rounds, act: impl Fn(&mut Side) -> Vec<f64>) {
+    fn in_turn(&mut self, changes: usize, place: usize, rounds: &mut Rounds, act: impl Fn(&mut Side) -> Vec<Together>) {
         let (mut operator, mut probe) = (Vec::new(), Vec::new());
         for turn in 0..changes / 2 {
             let mut sides = [(&mut self.ours, &mut operator), (&mut self.probes, &mut probe)];
@@ -237,7 +242,7 @@ impl<'a> Run<'a> {
 impl Rounds {
     /// The last round in a line.
     fn last(&self) -> String {
-        let middle = |rounds: &[Vec<f64>]| Latency::of(&rounds[rounds.len() - 1..]).p50_ms;
+        let middle = |rounds: &[Vec<Together>]| Latency::of(&took(&rounds[rounds.len() - 1..])).p50_ms;
         let [of_operator, of_probe] =
             [&self.operator, &self.probe].map(|[alone, burst]| (middle(alone), middle(burst)));
         format!(
@@ -246,20 +251,28 @@ impl Rounds {
         )
     }
 
-    fn figures(self) -> Changes {
-        let latencies = |[alone, burst]: [Vec<Vec<f64>>; 2]| Latencies {
-            alone: Latency::of(&alone),
-            burst: Latency::of(&burst),
+    fn figures(self, collector: &Collector) -> Changes {
+        let work = collector.work();
+        let latencies = |[alone, at_once]: &OfSide| Latencies {
+            alone: Latency::of(&took(alone)),
+            burst: Latency::of(&took(at_once)),
+            by_garbage: Some([alone, at_once].map(|rounds| ByGarbage::of(rounds, &work))),
         };
         Changes {
-            operator: latencies(self.operator),
-            probe: latencies(self.probe),
+            operator: latencies(&self.operator),
+            probe: latencies(&self.probe),
             count: self.changes,
             cpu_ms: self.cpu_ms,
             probe_cpu_ms: Some(self.probe_cpu_ms),
             requests: self.requests,
         }
     }
+}
+
+/// The latencies of each round.
+fn took(rounds: &[Vec<Together>]) -> Vec<Vec<f64>> {
+    let of_round = |round: &Vec<Together>| round.iter().flat_map(|changes| &changes.took).copied().collect();
+    rounds.iter().map(of_round).collect()
 }
 
 /// Starts the operator for a namespace.

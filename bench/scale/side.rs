@@ -1,5 +1,6 @@
 //! A namespace whose applications change: the operator's, or the probe's.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -63,6 +64,14 @@ pub struct Made {
     name: String,
     pub seen: Instant,
     route: oneshot::Receiver<Instant>,
+}
+
+/// Changes that were made at once.
+pub struct Together {
+    /// From their requests to their last route.
+    pub during: Range<Instant>,
+    /// From each change to its route, ms.
+    pub took: Vec<f64>,
 }
 
 /// How long it took to make all Releases and their routes.
@@ -162,29 +171,33 @@ impl Side {
         templates.into()
     }
 
-    /// Changes one application, there and back; the latencies, ms.
-    pub async fn alone(&mut self, what: What) -> Vec<f64> {
-        let index = self.take(1);
-        let mut took = Vec::new();
-        for _ in 0..2 {
-            took.push(self.change(index, what).latency().await);
-            tokio::time::sleep(PAUSE + PAUSE.mul_f64(fastrand::f64() / 10.0)).await;
-        }
-        took
+    /// Changes one application, there and back.
+    pub async fn alone(&mut self, what: What) -> Vec<Together> {
+        let pause = PAUSE + PAUSE.mul_f64(fastrand::f64() / 10.0);
+        self.there_and_back(1, what, pause).await
     }
 
-    /// Changes many applications at once, there and back; the latencies, ms.
-    pub async fn bursts(&mut self, what: What) -> Vec<f64> {
-        let mut took = Vec::new();
-        let first = self.take(BURST);
+    /// Changes many applications at once, there and back.
+    pub async fn bursts(&mut self, what: What) -> Vec<Together> {
+        self.there_and_back(BURST, what, self.pause).await
+    }
+
+    async fn there_and_back(&mut self, count: usize, what: What, pause: Duration) -> Vec<Together> {
+        let first = self.take(count);
+        let mut both = Vec::new();
         for _ in 0..2 {
-            let changes: Vec<Change> = (first..first + BURST)
+            let changes: Vec<Change> = (first..first + count)
                 .map(|index| self.change(index % self.apps.len(), what))
                 .collect();
-            took.extend(join_all(changes.into_iter().map(Change::latency)).await);
-            tokio::time::sleep(self.pause).await;
+            let begun = Instant::now();
+            let took = join_all(changes.into_iter().map(Change::latency)).await;
+            both.push(Together {
+                during: begun..Instant::now(),
+                took,
+            });
+            tokio::time::sleep(pause).await;
         }
-        took
+        both
     }
 
     /// The first of the next applications.

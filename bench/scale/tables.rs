@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use super::figures::{Churn, Latency, Memory, Results, Size};
+use super::figures::{ByGarbage, Churn, Latencies, Latency, Memory, Results, Size};
 use super::goals::{self, cpu_each, mib, ratio_of, thousands};
 use super::promises;
 use super::requests::Requests;
@@ -18,14 +18,14 @@ pub fn all(results: &Results) -> String {
     let sections = [
         ("Goals", goals(results)),
         ("From change to route", latencies(results)),
+        ("While kube-apiserver collects garbage", garbage(results)),
         ("50 changes a second", churn(results)),
         ("Creation, idle time, restart", phases(results)),
         ("Memory", memory(results)),
         ("Requests", requests(results)),
     ];
-    sections
-        .iter()
-        .fold(head, |text, (title, table)| format!("{text}\n### {title}\n\n{table}"))
+    let there = sections.iter().filter(|(_, table)| !table.is_empty());
+    there.fold(head, |text, (title, table)| format!("{text}\n### {title}\n\n{table}"))
 }
 
 /// Rows over all sizes.
@@ -119,6 +119,40 @@ fn latencies(results: &Results) -> String {
 type Of = fn(&Size) -> &super::figures::Changes;
 const READINESS: Of = |size| &size.readiness;
 const WEIGHT: Of = |size| &size.weight;
+
+type SideOf = fn(&super::figures::Changes) -> &Latencies;
+type PartOf = fn(&ByGarbage) -> Option<&Latency>;
+
+/// Latencies while kube-apiserver collected garbage, and else; nothing for an older run.
+fn garbage(results: &Results) -> String {
+    let sides: [(&str, SideOf); 2] = [("operator", |of| &of.operator), ("probe", |of| &of.probe)];
+    let parts: [(&str, PartOf); 2] = [
+        ("meanwhile", |by| by.collecting.as_ref()),
+        ("else", |by| by.otherwise.as_ref()),
+    ];
+    if results
+        .sizes
+        .iter()
+        .any(|size| size.readiness.operator.by_garbage.is_none())
+    {
+        return String::new();
+    }
+    let mut table = Table::new(results, "ms: p50 / p99 / max (of so many changes)");
+    for (what, of) in [("readiness", READINESS), ("weight", WEIGHT)] {
+        for (place, how) in ["one at a time", "50 at once"].into_iter().enumerate() {
+            for (who, side) in sides {
+                for (when, part) in parts {
+                    table.row(&format!("{what}, {how}: {who}, {when}"), |size| {
+                        let by_garbage = side(of(size)).by_garbage.as_ref().and_then(|by| by.get(place));
+                        let cell = |of: &Latency| format!("{} ({})", latency(of), thousands(of.samples as u64));
+                        by_garbage.and_then(part).map_or_else(|| "- (0)".to_owned(), cell)
+                    });
+                }
+            }
+        }
+    }
+    table.text
+}
 
 fn churn(results: &Results) -> String {
     let mut table = Table::new(results, "");

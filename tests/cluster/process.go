@@ -37,6 +37,10 @@ func startProcess(dir, binDir, name string, args []string, exits chan<- *process
 	if gogc, set := os.LookupEnv("GOGC"); set {
 		cmd.Env = append(cmd.Env, "GOGC="+gogc)
 	}
+	// Its log then has a line for each time that it collects garbage: it answers slowly while it does.
+	if name == apiServer {
+		cmd.Env = append(cmd.Env, "GODEBUG=gctrace=1")
+	}
 	cmd.SysProcAttr = boundToParent()
 	fmt.Fprintf(log, "+ %s\n", strings.Join(cmd.Args, " "))
 	if err := cmd.Start(); err != nil {
