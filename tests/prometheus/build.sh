@@ -4,4 +4,4 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 printf 'prometheus: building it, unless it is in the cache (4 minutes with an empty one)\n' >&2
-CGO_ENABLED=0 GOFLAGS="-mod=readonly -tags=remove_all_sd" GOWORK=off go tool -n prometheus
+CGO_ENABLED=0 GOFLAGS="-mod=readonly -trimpath -tags=remove_all_sd" GOWORK=off go tool -n prometheus
