@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::owner::Owner;
-use super::queue::Priority;
+use super::queue::{PATIENCE, Priority};
 use super::writes::{Written, is_outdated, transient};
 use super::{Context, Key, Outcome, timer};
 use crate::api::ReleaseStatus;
@@ -19,10 +19,6 @@ use crate::model::{FieldError, names, validate};
 use crate::plan::release::{Observed, Plan, PolicySeen};
 use crate::plan::{Failure, objects, release as planner};
 
-/// How long a Release waits for what its policy, whose turn has come, may tell. A policy has been told of within two seconds
-/// where the API server is quick; on a slow one that wakes the Release twice for nothing.
-const POLICY_PATIENCE: Duration = Duration::from_secs(5);
-
 /// The kinds that a Release is made of.
 fn kinds(release: &Release) -> Vec<Kind> {
     let mut kinds = vec![Kind::Release, Kind::RoutePolicy, Kind::Deployment, Kind::Service];
@@ -33,14 +29,14 @@ fn kinds(release: &Release) -> Vec<Kind> {
 }
 
 /// Brings one Release a step nearer to what it should be. With low priority it lets its policy tell first, once: so it tells
-/// of both in one go. What the policy tells wakes it; if it tells nothing, the Release goes on after a while.
+/// of both in one go. What the policy tells wakes it; if it tells nothing, the Release goes on after a second.
 pub async fn reconcile(context: Arc<Context>, key: Key, priority: Priority) -> Outcome {
     if !context.store.all_known() {
         return Outcome::Done(None);
     }
     let queue = &context.wakeups.queue;
     if priority == Priority::Low && queue.has(&(Kind::RoutePolicy, key.clone())) {
-        queue.add_after((Kind::Release, key), Priority::Normal, POLICY_PATIENCE);
+        queue.add_after((Kind::Release, key), Priority::Normal, PATIENCE);
         return Outcome::Done(None);
     }
     let lost = context.wakeups.take_lost(Kind::Release, &key);
