@@ -42,18 +42,11 @@ impl Collector {
 /// How long a process has been there.
 fn age(pid: u64) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let ticks: u32 = stat
-        .rsplit(')')
-        .next()
-        .unwrap()
-        .split_whitespace()
-        .nth(19)
-        .unwrap()
-        .parse()
-        .unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let ticks: u64 = fields[19].parse().unwrap();
     let uptime = fs::read_to_string("/proc/uptime").unwrap();
     let uptime: f64 = uptime.split_whitespace().next().unwrap().parse().unwrap();
-    let started = Duration::from_millis(10) * ticks; // USER_HZ is 100
+    let started = Duration::from_millis(10 * ticks); // USER_HZ is 100
     Duration::from_secs_f64(uptime).saturating_sub(started)
 }
 
