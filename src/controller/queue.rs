@@ -57,6 +57,8 @@ struct State<K> {
     deadlines: HashMap<K, Moment>,
     /// Keys that may not run before a time.
     held: HashMap<K, Instant>,
+    /// By a key: those that it goes before.
+    behind: HashMap<K, Vec<K>>,
     number: u64,
     /// How many keys of high priority may run at once, and how many others.
     limit: usize,
@@ -88,6 +90,7 @@ impl<K: Clone + Eq + Hash> Queue<K> {
             later: BTreeMap::new(),
             deadlines: HashMap::new(),
             held: HashMap::new(),
+            behind: HashMap::new(),
             number: 0,
             limit,
             calm,
@@ -112,6 +115,14 @@ impl<K: Clone + Eq + Hash> Queue<K> {
     pub fn add_after(&self, key: K, priority: Priority, wait: Duration) {
         self.lock().add_at(key, priority, Instant::now() + wait);
         self.shared.changed.notify_one();
+    }
+
+    /// Adds a key, with normal priority, as soon as another neither waits nor runs any more, or after a time. `false`, and
+    /// nothing is added: the other does neither now.
+    pub fn add_behind(&self, key: K, other: &K, wait: Duration) -> bool {
+        let goes_behind = self.lock().add_behind(key, other, Instant::now() + wait);
+        self.shared.changed.notify_one();
+        goes_behind
     }
 
     /// Keeps a key from running again before a time is over, whoever adds it.
@@ -151,7 +162,7 @@ impl<K: Clone + Eq + Hash> Queue<K> {
 
     /// A key has been worked on; if it was added meanwhile it waits again.
     pub fn done(&self, key: &K) {
-        self.lock().done(key);
+        self.lock().done(key, Instant::now());
         self.shared.changed.notify_one();
     }
 
@@ -159,12 +170,6 @@ impl<K: Clone + Eq + Hash> Queue<K> {
     pub fn close(&self) {
         self.lock().closed = true;
         self.shared.changed.notify_one();
-    }
-
-    /// Whether a key waits to run now, or runs.
-    pub fn has(&self, key: &K) -> bool {
-        let state = self.lock();
-        state.queued.contains_key(key) || state.running.contains_key(key)
     }
 
     /// Whether a key runs.
@@ -249,6 +254,18 @@ impl<K: Clone + Eq + Hash> State<K> {
         let moment = self.moment(at);
         self.deadlines.insert(key.clone(), moment);
         self.later.insert(moment, (key, priority));
+    }
+
+    fn add_behind(&mut self, key: K, other: &K, at: Instant) -> bool {
+        let goes_behind = self.queued.contains_key(other) || self.running.contains_key(other);
+        if goes_behind {
+            let behind = self.behind.entry(other.clone()).or_default();
+            if !behind.contains(&key) {
+                behind.push(key.clone());
+            }
+            self.add_at(key, Priority::Normal, at);
+        }
+        goes_behind
     }
 
     /// A key that waits already waits until then.
@@ -343,7 +360,7 @@ impl<K: Clone + Eq + Hash> State<K> {
         later.into_iter().chain(low).min()
     }
 
-    fn done(&mut self, key: &K) {
+    fn done(&mut self, key: &K, now: Instant) {
         self.running.remove(key);
         if self.queued.is_empty() && self.queued.capacity() > FEW {
             self.queued.shrink_to(FEW);
@@ -353,6 +370,13 @@ impl<K: Clone + Eq + Hash> State<K> {
         }
         if let Some((priority, moment)) = self.queued.get(key) {
             self.lanes.of(*priority).insert(*moment, key.clone());
+            return;
+        }
+        for key in self.behind.remove(key).unwrap_or_default() {
+            self.add(key, Priority::Normal, now);
+        }
+        if self.behind.is_empty() && self.behind.capacity() > FEW {
+            self.behind.shrink_to(FEW);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::owner::Owner;
-use super::queue::{PATIENCE, Priority};
+use super::queue::Priority;
 use super::writes::{Written, is_outdated, transient};
 use super::{Context, Key, Outcome, timer};
 use crate::api::ReleaseStatus;
@@ -19,6 +19,10 @@ use crate::model::{FieldError, names, validate};
 use crate::plan::release::{Observed, Plan, PolicySeen};
 use crate::plan::{Failure, objects, release as planner};
 
+/// How long a Release waits, at most, until its policy has told what there is to tell. It takes longer than a second only where
+/// the API server is slow.
+const POLICY_PATIENCE: Duration = Duration::from_secs(5);
+
 /// The kinds that a Release is made of.
 fn kinds(release: &Release) -> Vec<Kind> {
     let mut kinds = vec![Kind::Release, Kind::RoutePolicy, Kind::Deployment, Kind::Service];
@@ -29,14 +33,15 @@ fn kinds(release: &Release) -> Vec<Kind> {
 }
 
 /// Brings one Release a step nearer to what it should be. With low priority it lets its policy tell first, once: so it tells
-/// of both in one go. What the policy tells wakes it; if it tells nothing, the Release goes on after a second.
+/// of both in one go.
 pub async fn reconcile(context: Arc<Context>, key: Key, priority: Priority) -> Outcome {
     if !context.store.all_known() {
         return Outcome::Done(None);
     }
     let queue = &context.wakeups.queue;
-    if priority == Priority::Low && queue.has(&(Kind::RoutePolicy, key.clone())) {
-        queue.add_after((Kind::Release, key), Priority::Normal, PATIENCE);
+    let task = |kind| (kind, key.clone());
+    let policy = task(Kind::RoutePolicy);
+    if priority == Priority::Low && queue.add_behind(task(Kind::Release), &policy, POLICY_PATIENCE) {
         return Outcome::Done(None);
     }
     let lost = context.wakeups.take_lost(Kind::Release, &key);

@@ -269,9 +269,9 @@ async fn what_is_low_waits_no_longer_than_its_patience_when_it_is_never_calm() {
     queue.done(&"tell");
     for key in ["tell", "make"] {
         assert_eq!(next(&queue).await, Some(key)); // it is its turn
-        assert!(queue.has(&key) && queue.is_running(&key));
+        assert!(queue.is_running(&key));
         queue.done(&key);
-        assert!(!queue.has(&key) && !queue.is_running(&key));
+        assert!(!queue.is_running(&key));
     }
     for key in ["a", "b", "c"] {
         queue.add(key, Low);
@@ -283,6 +283,50 @@ async fn what_is_low_waits_no_longer_than_its_patience_when_it_is_never_calm() {
     assert_eq!(next(&queue).await, None); // no more at once
     disturber.abort();
     assert_eq!(queue.next().await, Some(("c", Low))); // it is calm
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_behind_another_runs_as_soon_as_that_is_done_for_good() {
+    let queue = queue();
+    assert!(
+        !queue.add_behind("release", &"policy", SOON),
+        "there is nothing to wait for"
+    );
+    assert_eq!(next(&queue).await, None);
+    queue.add("release", Low);
+    queue.add("policy", Low);
+    let begun = Instant::now();
+    assert_eq!(next(&queue).await, Some("release"));
+    assert!(queue.add_behind("release", &"policy", PATIENCE));
+    queue.done(&"release");
+    assert_eq!(next(&queue).await, Some("policy"));
+    assert!(queue.add_behind("other", &"policy", PATIENCE), "it runs");
+    queue.add("policy", Low); // while it runs
+    queue.done(&"policy");
+    assert_eq!(next(&queue).await, Some("policy"));
+    assert_eq!(next(&queue).await, None);
+    queue.done(&"policy");
+    assert_eq!(queue.next().await, Some(("release", Normal)));
+    assert_eq!(queue.next().await, Some(("other", Normal)));
+    assert!(begun.elapsed() < PATIENCE);
+    queue.done(&"release");
+    assert_eq!(next(&queue).await, None, "once");
+    sleep(2 * PATIENCE).await;
+    assert_eq!(next(&queue).await, None, "the time was for the run that has been");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_behind_one_that_is_never_done_runs_after_its_time() {
+    let queue = queue();
+    queue.add("policy", Low);
+    assert_eq!(next(&queue).await, Some("policy"));
+    let begun = Instant::now();
+    assert!(queue.add_behind("release", &"policy", PATIENCE));
+    assert_eq!(queue.next().await, Some(("release", Normal)));
+    assert!(begun.elapsed() >= PATIENCE && begun.elapsed() < PATIENCE + 2 * SOON);
+    queue.done(&"release");
+    queue.done(&"policy");
+    assert_eq!(next(&queue).await, Some("release"), "what it waited for has come");
 }
 
 #[tokio::test(start_paused = true)]
