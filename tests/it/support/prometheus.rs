@@ -119,7 +119,7 @@ pub fn free_address() -> String {
     }
 }
 
-/// The program: `PROMETHEUS` of the environment, or what Go makes of `tests/prometheus`, which its build cache keeps.
+/// The program: `PROMETHEUS` of the environment, or what Go makes of `tests/prometheus`, which is kept in the cache.
 fn program() -> Option<PathBuf> {
     static PROGRAM: LazyLock<Option<PathBuf>> =
         LazyLock::new(|| env::var_os("PROMETHEUS").map(PathBuf::from).or_else(build));
