@@ -7,6 +7,7 @@
 #
 # CLUSTER=current plays it in the cluster of the current context instead, which needs Istio and kubectl. TRAFFIC=1 plays
 # it behind a real gateway, with real requests, in a network namespace of its own, and leaves nothing running.
+# ITER8_BINARY=/…/iter8: this operator instead of one that is built here.
 set -euo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -15,6 +16,7 @@ state=${XDG_CACHE_HOME:-$HOME/.cache}/iter8/demo
 cluster=${CLUSTER:-local}
 traffic=${TRAFFIC:-}
 crds=istio crd_owner="Istio's"
+own_crds=({releases,routepolicies,experiments,metrics}.iter8.tools)
 finished=false
 umask 077 # the kubeconfigs hold tokens
 
@@ -60,13 +62,12 @@ check_cluster() {
   context=$(kubectl config current-context)
   heading 'The cluster'
   say "context $context, into which go"
-  say '  the CRDs releases.iter8.tools and routepolicies.iter8.tools,'
+  say "  the CRDs ${own_crds[*]},"
   say '  namespace iter8-system with what is in config/rbac,'
   say "  namespace $name with the application. The operator itself runs on this machine."
   kubectl get customresourcedefinition virtualservices.networking.istio.io -o name >/dev/null ||
     fail 'this cluster has no VirtualServices: install Istio (https://istio.io/latest/docs/setup/getting-started)'
-  found=$(kubectl get --ignore-not-found -o name crd/releases.iter8.tools crd/routepolicies.iter8.tools \
-    namespace/iter8-system "namespace/$name")
+  found=$(kubectl get --ignore-not-found -o name "${own_crds[@]/#/crd/}" namespace/iter8-system "namespace/$name")
   [ -z "$found" ] || fail 'the demo would disturb what is in this cluster already:' "$found"
   echo current >"$state/cluster"
   : >"$state/env"
@@ -83,6 +84,8 @@ own_kubeconfig() {
 # --- the operator ---
 
 build_operator() {
+  iter8=${ITER8_BINARY:-}
+  [ -z "$iter8" ] || return 0
   need cargo 'https://rustup.rs'
   heading 'The operator'
   local messages
@@ -95,7 +98,7 @@ install_operator() {
   heading 'Install it'
   printf '%s$ iter8 crdgen | kubectl apply --server-side -f -%s\n' "$bold" "$plain"
   "$iter8" crdgen | kubectl apply --server-side -f -
-  run kubectl wait --for=condition=Established crd/releases.iter8.tools crd/routepolicies.iter8.tools --timeout=60s
+  run kubectl wait --for=condition=Established "${own_crds[@]/#/crd/}" --timeout=60s
   run kubectl create namespace iter8-system
   run kubectl apply -k config/rbac
   run kubectl create namespace "$name"
@@ -123,7 +126,8 @@ stop_operator() {
   # The process id may be another's by now.
   if ps -p "$pid" -o args= 2>/dev/null | grep -q 'iter8 run$'; then
     kill "$pid"
-    while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
+    # A process that has ended may wait for whoever became its parent.
+    while [[ $(ps -p "$pid" -o stat= 2>/dev/null) == [!Z]* ]]; do sleep 0.1; done
   fi
   rm -f "$state/operator.pid"
 }
@@ -320,7 +324,7 @@ down() {
   if [ "$kind" = current ] && [ -f "$state/kubeconfig" ]; then
     local -x KUBECONFIG=$state/kubeconfig
     # The CRDs take every Release with them, and those their objects, while the operator looks on.
-    kubectl delete --ignore-not-found -f "$top/crds"
+    kubectl delete --ignore-not-found -k "$top/crds"
     kubectl delete --ignore-not-found namespace "$name"
     kubectl delete --ignore-not-found -k "$top/config/rbac"
     kubectl delete --ignore-not-found namespace iter8-system

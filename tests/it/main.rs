@@ -8,6 +8,7 @@ mod architecture;
 mod cli;
 mod crash;
 mod crds;
+mod demo;
 mod dependencies;
 mod describe;
 mod docs;
