@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::measuring::Laboratory;
 use super::owner::Owner;
 use super::release::{invalid, rejection};
-use super::targets::{Standing, Targets};
+use super::targets::Standing;
 use super::writes::{is_outdated, transient};
 use super::{Context, Key, Outcome, timer};
 use crate::api::ExperimentStatus;
@@ -30,8 +30,6 @@ const EXPERIMENT: KindRef = KindRef::Known(Kind::Experiment);
 pub struct Experiments {
     /// Reads and patches what is not watched.
     pub fields: Fields,
-    /// Who has which target.
-    pub targets: Targets,
     /// Measures.
     pub laboratory: Laboratory,
     /// The kinds of objects whose weights experiments may move.
@@ -56,7 +54,6 @@ impl Experiments {
     pub fn new(fields: Fields, laboratory: Laboratory, weight_targets: Vec<WeightTarget>) -> Self {
         Self {
             fields,
-            targets: Targets::default(),
             laboratory,
             weight_targets,
             in_place: Mutex::default(),
@@ -267,7 +264,7 @@ impl Subject<'_> {
             self.context.leave_target(self.key);
             return None;
         }
-        let (before, moved) = self.context.experiments.targets.claim(&Standing {
+        let (before, moved) = self.context.wakeups.targets.claim(&Standing {
             key: self.key.clone(),
             target: experiment.target.as_str().into(),
             created: self.object.meta.created,
@@ -402,16 +399,16 @@ fn knative_service() -> Resource {
 impl Context {
     /// Takes an experiment out of its line, and wakes whose turn it is then.
     fn leave_target(&self, key: &Key) {
-        if let Some(next) = self.experiments.targets.leave(key) {
+        if let Some(next) = self.wakeups.targets.leave(key) {
             self.wakeups.experiment(next, Duration::ZERO);
         }
     }
 
     /// Puts all experiments in line, unless that was done.
     fn know_targets(&self) {
-        if self.experiments.targets.is_unknown() {
+        if self.wakeups.targets.is_unknown() {
             let listed = self.store.synced(&EXPERIMENT) == KindState::Synced;
-            self.experiments.targets.know(listed, || self.standings());
+            self.wakeups.targets.know(listed, || self.standings());
         }
     }
 

@@ -83,6 +83,11 @@ impl Index {
         named
     }
 
+    /// The policies that name anything.
+    pub fn policies(&self) -> Vec<Key> {
+        self.policies.keys().cloned().collect()
+    }
+
     fn held(&self, namespace: &Arc<str>, references: &References) -> Held {
         let digest = |kind: &KindRef, name: &str| self.digests.hash_one((kind, &**namespace, name));
         let objects = references.objects.iter();

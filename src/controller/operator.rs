@@ -122,7 +122,7 @@ impl Operator {
         let context = Arc::downgrade(&self.context);
         move || {
             if let Some(context) = context.upgrade() {
-                context.experiments.targets.reset();
+                context.wakeups.targets.reset();
                 context.wakeups.wake_all(&context.store);
             }
         }
@@ -192,4 +192,81 @@ fn store(wakeups: &Arc<Wakeups>) -> Arc<Store> {
     // The cell was made here and is empty.
     let _ = cell.set(Arc::downgrade(&store));
     store
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::store::Seen;
+    use crate::controller::index::References;
+    use crate::controller::targets::Standing;
+    use crate::controller::{Key, Task};
+    use crate::model::observed::{Body, Meta, Object, Uid};
+
+    /// Lists all kinds: of them there is an experiment `first`, and a policy of that name, or nothing.
+    fn list(store: &Store, sessions: &[(Kind, u64)], there: bool, version: u64) {
+        for (kind, session) in sessions {
+            let kind_ref = KindRef::Known(*kind);
+            store.list_begins(&kind_ref, *session);
+            if there && matches!(kind, Kind::Experiment | Kind::RoutePolicy) {
+                let meta = Meta {
+                    uid: Uid(*kind as u128 + 1),
+                    resource_version: 1,
+                    ..Meta::default()
+                };
+                let seen = Seen {
+                    namespace: "shop".into(),
+                    name: "first".into(),
+                    object: Object {
+                        meta,
+                        body: Body::Malformed("of no matter here".into()),
+                    },
+                };
+                store.put(&kind_ref, *session, seen);
+            }
+            store.list_done(&kind_ref, *session, version);
+        }
+    }
+
+    async fn drain(queue: &Queue<Task>) -> Vec<Kind> {
+        let mut kinds = Vec::new();
+        while !queue.is_empty() {
+            let Some((task, _)) = queue.next().await else { break };
+            assert_eq!(*task.1.1, *"first");
+            queue.done(&task);
+            kinds.push(task.0);
+        }
+        kinds
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_went_while_the_connection_was_lost_is_looked_at_when_all_is_known_again() {
+        let queue = || Queue::new(driver::WORKERS, Calm::default());
+        let wakeups = Arc::new(Wakeups::new(queue(), queue()));
+        let store = store(&wakeups);
+        let sessions = Kind::ALL.map(|kind| (kind, store.open(&KindRef::Known(kind))));
+        list(&store, &sessions, true, 10);
+        let key: Key = ("shop".into(), "first".into());
+        let (before, _) = wakeups.targets.claim(&Standing {
+            key: key.clone(),
+            target: "shop/web".into(),
+            created: 1,
+            acquired: true,
+        });
+        assert_eq!(before, None);
+        let references = References {
+            route: Some((Kind::VirtualService, "web".into())),
+            ..References::default()
+        };
+        wakeups.refer(&key, &references);
+        assert_eq!(drain(&wakeups.experiments).await, [Kind::Experiment]);
+        assert_eq!(drain(&wakeups.queue).await, [Kind::RoutePolicy]);
+
+        for (kind, session) in &sessions {
+            store.set_state(&KindRef::Known(*kind), *session, KindState::Syncing);
+        }
+        list(&store, &sessions, false, 20);
+        assert_eq!(drain(&wakeups.experiments).await, [Kind::Experiment]);
+        assert_eq!(drain(&wakeups.queue).await, [Kind::RoutePolicy]);
+    }
 }

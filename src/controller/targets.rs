@@ -74,6 +74,11 @@ impl Targets {
         self.lock().leave(key)
     }
 
+    /// Those that are in line.
+    pub fn experiments(&self) -> Vec<Key> {
+        self.lock().places.keys().cloned().collect()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Queues> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

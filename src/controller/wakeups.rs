@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::index::{Index, Lost, Place, References, Referred};
 use super::queue::{Priority, Queue};
+use super::targets::Targets;
 use super::{Key, Task};
 use crate::cluster::{Change, Store};
 use crate::model::kind::{Kind, KindRef};
@@ -24,6 +25,8 @@ pub struct Wakeups {
     pub queue: Queue<Task>,
     /// The experiments: they wait for answers of others, and nobody is to wait for them.
     pub experiments: Queue<Task>,
+    /// Who is woken by an experiment that leaves its target.
+    pub targets: Targets,
     index: Mutex<Index>,
     /// Since when an object is ready that a policy with this key names, while the policy has not been looked at since.
     ready: Mutex<HashMap<Key, Instant>>,
@@ -35,6 +38,7 @@ impl Wakeups {
         Self {
             queue,
             experiments,
+            targets: Targets::default(),
             index: Mutex::default(),
             ready: Mutex::default(),
         }
@@ -152,18 +156,23 @@ impl Wakeups {
         }
     }
 
-    /// Puts everything into the queue: a kind became known, or is no more.
+    /// Puts everything into the queue: a kind became known, or is no more. Also the policies and experiments that have gone while
+    /// not all was known: something is kept of them.
     pub fn wake_all(&self, store: &Store) {
         if !store.all_known() {
             return;
         }
-        for key in store.names(&KindRef::Known(Kind::RoutePolicy)) {
+        let kept = self.index().policies();
+        for key in store.names(&KindRef::Known(Kind::RoutePolicy)).into_iter().chain(kept) {
             self.policy(key, Priority::High);
         }
         for key in store.names(&KindRef::Known(Kind::Release)) {
             self.release(key, Priority::Normal);
         }
         self.all_experiments(store);
+        for key in self.targets.experiments() {
+            self.experiments.add((Kind::Experiment, key), Priority::Normal);
+        }
     }
 
     /// Replaces what a policy is woken by.
