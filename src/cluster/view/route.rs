@@ -203,8 +203,9 @@ pub(super) fn http_route(
     spec: &gateway::Spec,
     status: gateway::Status,
 ) -> StoredRoute {
+    let (rules, last) = (spec.rules.iter().enumerate(), spec.rules.len().saturating_sub(1));
     StoredRoute {
-        rules: spec.rules.iter().map(gateway_rule).collect(),
+        rules: rules.map(|(index, rule)| gateway_rule(rule, index == last)).collect(),
         parents: status
             .parents
             .into_iter()
@@ -220,7 +221,9 @@ fn written(managers: &[Manager<'_>]) -> Option<DateTime<Utc>> {
     managers.iter().find(is_ours)?.time()
 }
 
-fn gateway_rule(rule: &gateway::Rule) -> StoredRule {
+fn gateway_rule(rule: &gateway::Rule, is_last: bool) -> StoredRule {
+    // A canary's match may take everything, too: its rule comes before the one for the rest.
+    let is_catch_all = rule.matches.is_empty() || is_last && rule.matches.iter().any(takes_everything);
     let below = rule.backend_refs.iter().flat_map(|backend| &backend.filters);
     let mirrors = rule
         .filters
@@ -234,7 +237,7 @@ fn gateway_rule(rule: &gateway::Rule) -> StoredRule {
     });
     let backends = rule.backend_refs.iter();
     StoredRule {
-        matched: !rule.matches.is_empty() && !rule.matches.iter().any(takes_everything),
+        matched: !is_catch_all,
         mirrors: mirrors.collect(),
         backends: backends
             .map(|backend| gateway_backend(backend, backend.weight.unwrap_or(1)))

@@ -231,6 +231,14 @@ fn the_catch_all_of_an_http_route_takes_every_path() {
 }
 
 #[test]
+fn a_canary_that_takes_every_path_is_no_catch_all() {
+    let all = json!({ "matches": [{ "path": { "type": "PathPrefix", "value": "/" } }] });
+    let object = json!({ "spec": { "rules": [all, all] } });
+    let matched: Vec<bool> = rules(Kind::HttpRoute, object).iter().map(|rule| rule.matched).collect();
+    assert_eq!(matched, [true, false]);
+}
+
+#[test]
 fn a_parent_of_an_http_route_accepts_it_when_both_conditions_are_true() {
     let accepted = |generation| json!({ "type": "Accepted", "status": "True", "observedGeneration": generation });
     let resolved = |status: &str| json!({ "type": "ResolvedRefs", "status": status, "observedGeneration": 5, "reason": "BackendNotFound", "message": "web-1" });
