@@ -49,7 +49,7 @@ impl Verdict {
 }
 
 /// Gives verdicts their generation and times; a status that stays keeps its time, and a failure of the connection its
-/// sentence: port numbers and the like would change it with every attempt.
+/// sentence: port numbers, the time that was waited and the like would change it with every attempt.
 pub fn stamp(verdicts: Vec<Verdict>, old: &[Condition], generation: i64, now: DateTime<Utc>) -> Vec<Condition> {
     verdicts
         .into_iter()
@@ -63,7 +63,9 @@ pub fn stamp(verdicts: Vec<Verdict>, old: &[Condition], generation: i64, now: Da
                 observed_generation: generation,
                 last_transition_time: before.map_or_else(|| seconds(now), |condition| condition.last_transition_time),
                 message: match before {
-                    Some(before) if is_same_failure(before, &verdict) => before.message.clone(),
+                    Some(before) if is_same_failure(before, &verdict.reason, &verdict.message) => {
+                        before.message.clone()
+                    }
                     _ => shorten(verdict.message),
                 },
                 reason: verdict.reason,
@@ -72,9 +74,12 @@ pub fn stamp(verdicts: Vec<Verdict>, old: &[Condition], generation: i64, now: Da
         .collect()
 }
 
-fn is_same_failure(before: &Condition, now: &Verdict) -> bool {
+/// Whether a failure is that of before, in the words of others, which may differ each time: of the connection, and about the same
+/// object, which the sentences begin with.
+pub fn is_same_failure(before: &Condition, reason: &str, message: &str) -> bool {
+    let differs = [reason::TRANSIENT, reason::TIMEOUT].contains(&reason);
     let object = |message: &str| message.split(": ").next().map(str::to_owned);
-    now.reason == reason::TRANSIENT && before.reason == now.reason && object(&before.message) == object(&now.message)
+    differs && before.reason == reason && object(&before.message) == object(message)
 }
 
 /// The condition of that name.
@@ -179,6 +184,7 @@ mod tests {
                 ("InvalidSpecification", &again),
                 &again,
             ),
+            (("Timeout", &first), ("Timeout", &again), &first),
             (("Timeout", &first), ("Transient", &again), &again),
         ];
         for ((was, before), (is, now), want) in cases {

@@ -198,8 +198,9 @@ pub fn hindered(experiment: &Experiment, before: &ExperimentStatus, why: &Failur
     let mut draft = Draft::new(experiment, before, now);
     let told = conditions::find(&before.conditions, conditions::READY).filter(|ready| ready.reason == why.reason);
     // The words of others may differ each time, and each status would be the next reason to try.
-    let of_others = why.reason == reason::WEIGHT_REDISTRIBUTION_FAILED;
-    let message = told.filter(|_| of_others).map_or(&why.message, |told| &told.message);
+    let same = told.filter(|told| conditions::is_same_failure(told, &why.reason, &why.message));
+    let same = same.or(told.filter(|_| why.reason == reason::WEIGHT_REDISTRIBUTION_FAILED));
+    let message = same.map_or(&why.message, |told| &told.message);
     draft.say(&why.reason, message);
     if told.is_none() {
         draft.events.push(Event::warning(&why.reason, why.message.clone()));

@@ -384,6 +384,19 @@ fn what_was_in_the_way_is_not_told_of_any_more_when_it_is_gone() {
 }
 
 #[test]
+fn what_others_say_in_other_words_each_time_is_told_once() {
+    for (reason, once) in [("Transient", true), ("Timeout", true), ("KindNotFound", false)] {
+        let mut run = Run::new(experiment("Conformance", 0, &json!({})), &[]);
+        let told = ["Service web: port 41234", "Service web: port 41235"].map(|words| {
+            let failure = Failure::passing(reason, words);
+            run.take(report::hindered(&run.experiment, &run.status, &failure, time(run.now)));
+            run.status.clone()
+        });
+        assert_eq!(told[0] == told[1], once, "{reason}");
+    }
+}
+
+#[test]
 fn weights_that_somebody_changed_are_not_put_back_and_the_end_says_why_it_ended() {
     let objective = json!({ "metric": "latency", "upperLimit": 50, "rollback_on_failure": true });
     let mut run = Run::new(
