@@ -43,7 +43,8 @@ pub fn report(release: &Release, observed: &Observed, plan: &Plan, failures: &[F
     let (versions, messages) = versions(release, observed, plan, reported, &old, now);
     let route = reported.and_then(|status| status.route.clone());
     let routed = routed(release, reported, behind);
-    let verdicts = verdicts(release, plan, &failures, (&versions, &messages), routed, reported);
+    let step = promotion.as_ref().map(|promotion| promotion.step);
+    let verdicts = verdicts(release, plan, step, &failures, (&versions, &messages), routed, reported);
     let conditions = conditions::stamp(verdicts, &old.conditions, release.generation, now);
     let summary = summary(release, observed, &versions, route.is_some());
     let status = ReleaseStatus {
@@ -171,6 +172,7 @@ fn keep_since(mut status: VersionStatus, old: &ReleaseStatus) -> VersionStatus {
 fn verdicts(
     release: &Release,
     plan: &Plan,
+    step: Option<PromotionStep>,
     failures: &[Failure],
     (versions, messages): (&[VersionStatus], &[String]),
     routed: Verdict,
@@ -186,6 +188,7 @@ fn verdicts(
     let ready = ready(
         release,
         plan,
+        step,
         failures,
         (&versions_ready, &routed, &stalled),
         reported,
@@ -243,6 +246,7 @@ fn stalled(failures: &[Failure], plan: &Plan, reported: Option<&RoutePolicyStatu
 fn ready(
     release: &Release,
     plan: &Plan,
+    step: Option<PromotionStep>,
     failures: &[Failure],
     (versions, routed, stalled): (&Verdict, &Verdict, &Verdict),
     reported: Option<&RoutePolicyStatus>,
@@ -256,7 +260,6 @@ fn ready(
         return not(&failure.reason, &failure.message);
     }
     if release.suspend {
-        let step = plan.promotion.as_ref().map(|decision| decision.step);
         let stands = step.map(|step| format!("; the promotion stands still in {step:?}"));
         let message = format!("spec.suspend is true: nothing is written{}", stands.unwrap_or_default());
         return not(reason::SUSPENDED, &message);

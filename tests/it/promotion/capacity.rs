@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{
-    APPS, App, admit_no_pods, admit_pods, apply, assert_end, assert_source_serves, history, rolls, routes_within,
-    settle, settled, sized, step_becomes, version, with_deployment, words,
+    APPS, App, admit_no_pods, admit_pods, apply, assert_end, assert_source_serves, history, primaries_roll_to, rolls,
+    routes_within, settle, settled, sized, step_becomes, version, with_deployment, words,
 };
 use crate::support::recorder::Seen;
 use crate::support::safety::SafetyWatch;
@@ -91,6 +91,16 @@ fn the_primary_gets_as_many_replicas_as_its_source_had() {
     promote("as many as the source", &[&[a, b]], &[version("b")], 3);
 }
 
+/// What an autoscaler does to the version at a place, of every application.
+fn scale(test: &Test, index: usize, numbers: &[i32]) {
+    let deployments = APPS.map(|app| format!("deployment/{}", app.unnamed(index)));
+    for number in numbers {
+        let number = format!("--replicas={number}");
+        let scale = ["scale", &number].into_iter();
+        test.kubectl(scale.chain(deployments.iter().map(String::as_str)));
+    }
+}
+
 /// The step is `InPlace`, status says why, and the promotion ends well all the same.
 #[track_caller]
 fn rolls_in_place(
@@ -103,12 +113,7 @@ fn rolls_in_place(
 ) {
     settle(test, before);
     if let Some((index, numbers)) = scaled {
-        let deployments = APPS.map(|app| format!("deployment/{}", app.unnamed(index)));
-        for number in numbers {
-            let number = format!("--replicas={number}");
-            let scale = ["scale", &number].into_iter();
-            test.kubectl(scale.chain(deployments.iter().map(String::as_str)));
-        }
+        scale(test, index, numbers);
     }
     settled(test);
     // The roll waits until all has been looked at.
@@ -182,4 +187,23 @@ fn a_source_that_does_not_get_its_pods_in_time_lets_the_primary_roll_in_place() 
         None,
         "did not get 2 available replicas in time",
     );
+}
+
+#[test]
+fn rolled_back_while_it_rolls_in_place_both_versions_are_back() {
+    let test = Test::new("roll back in place");
+    let safety = test.watch_safety();
+    let [a, b] = ["a", "b"].map(version);
+    settle(&test, &[a.clone(), b.clone()]);
+    scale(&test, 0, &[2]);
+    settled(&test);
+    admit_no_pods(&test);
+    apply(&test, std::slice::from_ref(&b));
+    step_becomes(&test, "InPlace", 1);
+    primaries_roll_to(&test, "b");
+    apply(&test, &[a, b]);
+    admit_pods(&test);
+    settled(&test);
+    assert_end(&test, &["a", "b"]);
+    safety.assert_safe();
 }

@@ -141,6 +141,18 @@ fn step_becomes(test: &Test, step: &str, source: usize) {
     }
 }
 
+/// Waits until the primary of every application has the template with that image.
+#[track_caller]
+fn primaries_roll_to(test: &Test, image: &str) {
+    for app in APPS {
+        let primary = app.unnamed(0);
+        test.wait_until("the primary has its new template", SOON, || {
+            let template = test.get("deployment", &primary)["spec"]["template"].take();
+            equal(template["spec"]["containers"][0]["image"].clone(), image)
+        });
+    }
+}
+
 /// Every application has Deployments of these images, by their places, that are rolled out, and no other; its route
 /// gives each what is its due.
 #[track_caller]

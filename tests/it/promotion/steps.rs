@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use super::{
-    APPS, admit_no_pods, admit_pods, apply, apply_with, assert_end, assert_source_serves, assert_versions, route_of,
-    settle, settled, sized, step_becomes, version,
+    APPS, admit_no_pods, admit_pods, apply, apply_with, assert_end, assert_source_serves, assert_versions,
+    primaries_roll_to, route_of, settle, settled, sized, step_becomes, version,
 };
 use crate::support::audit::Mark;
-use crate::support::{SOON, Test, equal, holds, wait_until};
+use crate::support::{SOON, Test, holds, wait_until};
 
 /// Long enough that a drain does not end within a test.
 const NEVER: i32 = 3600;
@@ -35,13 +35,7 @@ fn held_in(test: &Test, step: &str) {
     }
     step_becomes(test, step, 1);
     if step == "Roll" {
-        for app in APPS {
-            let primary = app.unnamed(0);
-            test.wait_until("the primary has its new template", SOON, || {
-                let template = test.get("deployment", &primary)["spec"]["template"].take();
-                equal(template["spec"]["containers"][0]["image"].clone(), "b")
-            });
-        }
+        primaries_roll_to(test, "b");
     }
 }
 
@@ -122,7 +116,10 @@ fn suspended_in(step: &str) {
     observed(&test);
     assert_wrote_status_alone(&test, mark);
     for (app, before) in APPS.iter().zip(before) {
-        assert_eq!(test.release(app.name).ready_reason(), "Suspended", "{}", app.name);
+        let ready = test.release(app.name).condition("Ready").unwrap();
+        assert_eq!(ready.reason, "Suspended", "{}", app.name);
+        let stands = format!("the promotion stands still in {step}");
+        assert!(ready.message.ends_with(&stands), "{}: {}", app.name, ready.message);
         assert_eq!(route_of(&test, app), before, "{}", app.name);
     }
 
