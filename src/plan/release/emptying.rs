@@ -39,6 +39,10 @@ pub fn plan(release: &Release, observed: &Observed, built: &[Built], now: DateTi
             }
         }
     }
+    // Somebody has to be in the policy.
+    if release.versions.iter().all(|one| plan.emptying.contains(&one.name)) {
+        plan.emptying.clear();
+    }
 }
 
 fn is_to_have_none(release: &Release, observed: &Observed, version: &Version, built: &Built) -> bool {

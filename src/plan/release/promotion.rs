@@ -131,7 +131,7 @@ impl Scene<'_> {
             );
         };
         if *deployment.template != *self.desired.template {
-            return self.switching(source);
+            return self.switching(source, deployment);
         }
         if self.is_rolled_out(meta, deployment) && self.is_enough(deployment, source) {
             return self.decision(PromotionStep::Return, source, format!("{name} takes its requests back"));
@@ -162,17 +162,24 @@ impl Scene<'_> {
         format!("Deployment {name} is scaled to zero; {source} serves until it has replicas")
     }
 
-    fn switching(&self, source: &str) -> Decision {
+    fn switching(&self, source: &str, primary: &Deployment) -> Decision {
         let name = &self.primary.name;
-        if !self.observed.is_ready(source) && !self.observed.is_routed(source) {
+        let ready = self.observed.readiness(source).ready;
+        if ready == Tristate::False && !self.observed.is_routed(source) {
+            // An edit meanwhile may have left another who can.
+            let other = self.source(primary).filter(|other| self.observed.is_ready(other));
+            if let Some(decision) = other.and_then(|other| self.handing_over(other, primary)) {
+                return decision;
+            }
             // There is no switch to wait for: it has nobody's requests, and gets none.
             let message = format!("{source} is not ready; {name} gets its new template as it is");
             return self.decision(PromotionStep::Roll, source, message);
         }
         // The stored route may follow the policy and still name the primary: from a time when the source was not ready.
-        // What status says since when may be of that time, too.
-        let coming = if self.observed.is_routed(name) {
-            self.observed.is_ready(source)
+        // What status says since when may be of that time, too. A source of which some pods are away comes when they are back.
+        let routed = self.observed.is_routed(name);
+        let coming = if routed {
+            ready != Tristate::False
         } else {
             !self.policy.gives_nothing(name)
         };
@@ -195,7 +202,11 @@ impl Scene<'_> {
                 decision
             }
             None => {
-                let message = format!("waiting for the route to send the requests of {name} to {source}");
+                let message = if routed && ready == Tristate::Unknown {
+                    format!("waiting for {source} to be ready; it gets the requests of {name} then")
+                } else {
+                    format!("waiting for the route to send the requests of {name} to {source}")
+                };
                 self.decision(PromotionStep::Switch, source, message)
             }
         }

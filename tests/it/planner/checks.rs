@@ -188,8 +188,8 @@ pub fn before_apply(world: &World, plan: &Plan, desired: &Desired) {
         return;
     };
     check_replicas(world, desired, live);
-    if live.replicas == 0 {
-        // A user took its pods away: nobody is there to be harmed.
+    if live.replicas == 0 || desired.object["spec"]["replicas"] == 0 {
+        // A user took its pods away, or takes them away with this edit: none of them rolls.
         return;
     }
     let in_place = step(world) == Some(PromotionStep::InPlace);
@@ -219,7 +219,7 @@ pub fn before_apply(world: &World, plan: &Plan, desired: &Desired) {
         .versions
         .first()
         .is_some_and(|one| one.name == desired.name);
-    if !changes || !primary || !decision.stands_in || ready(world, &decision.source) != Tristate::True {
+    if !changes || !primary || !decision.stands_in || ready(world, &decision.source) == Tristate::False {
         return;
     }
     if world

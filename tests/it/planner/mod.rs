@@ -28,7 +28,8 @@ enum Happening {
     Policy(Crash),
     /// Pods of a Deployment come or go, this many.
     Roll(usize, u8),
-    Break(usize),
+    /// So many pods of a Deployment are not available any more.
+    Break(usize, i32),
     Mend(usize),
     Scale(usize, i32),
     Annotate(usize, Option<&'static str>),
@@ -56,7 +57,8 @@ fn happening() -> impl Strategy<Value = Happening> {
         6 => crash().prop_map(Happening::Release),
         6 => crash().prop_map(Happening::Policy),
         5 => (index.clone(), 1..4_u8).prop_map(|(index, steps)| Happening::Roll(index, steps)),
-        1 => index.clone().prop_map(Happening::Break),
+        1 => (index.clone(), prop::sample::select(vec![1, i32::MAX]))
+            .prop_map(|(index, pods)| Happening::Break(index, pods)),
         1 => index.clone().prop_map(Happening::Mend),
         1 => (index.clone(), 0..4).prop_map(|(index, replicas)| Happening::Scale(index, replicas)),
         1 => (index, prop::sample::select(vec![None, Some("20"), Some("0"), Some("much")]))
@@ -87,7 +89,7 @@ impl Happening {
                 (0..*steps).for_each(|_| world.roll(&name));
                 world.sync();
             }
-            Self::Break(index) => world.set_broken(&name(world, *index), true),
+            Self::Break(index, pods) => world.break_pods(&name(world, *index), *pods),
             Self::Mend(index) => world.set_broken(&name(world, *index), false),
             Self::Scale(index, replicas) => world.scaled_by_user(&name(world, *index), *replicas),
             Self::Annotate(index, weight) => {

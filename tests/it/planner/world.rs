@@ -36,7 +36,8 @@ pub struct Live {
 struct Pods {
     old: i32,
     new: i32,
-    broken: bool,
+    /// How many are not available.
+    broken: i32,
 }
 
 /// Why a write was refused.
@@ -371,7 +372,7 @@ impl World {
         deployment.observed_generation = meta.generation;
         deployment.updated = pods.new;
         deployment.total = pods.new + pods.old;
-        deployment.available = if pods.broken { 0 } else { deployment.total };
+        deployment.available = deployment.total.saturating_sub(pods.broken).max(0);
         deployment.available_condition = Some(deployment.available >= deployment.replicas);
         deployment.deadline_exceeded = !works;
         if **deployment != *before {
@@ -379,12 +380,21 @@ impl World {
         }
     }
 
-    /// The pods of a Deployment cease to be available, or are so again.
+    /// All pods of a Deployment cease to be available, or are so again.
     pub fn set_broken(&mut self, name: &str, broken: bool) {
+        self.break_pods(name, if broken { i32::MAX } else { 0 });
+    }
+
+    /// So many pods of a Deployment are not available from now on, the others are.
+    pub fn break_pods(&mut self, name: &str, count: i32) {
         if let Some(live) = self.stored.get_mut(&(Kind::Deployment, name.to_owned())) {
-            live.pods.broken = broken;
+            live.pods.broken = count;
         }
-        self.log(format!("{name} {}", if broken { "breaks" } else { "works" }));
+        self.log(match count {
+            0 => format!("{name} works"),
+            i32::MAX => format!("{name} breaks"),
+            _ => format!("{count} pods of {name} break"),
+        });
         // Rolling one pod further is what mends it.
         self.roll(name);
     }

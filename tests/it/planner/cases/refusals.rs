@@ -63,3 +63,19 @@ fn a_version_that_stays_as_it_is_must_not_be_routed_to_a_strangers_objects() {
         assert!(conflict && plan.objects.policy.is_none(), "{kind}: {:?}", plan.failures);
     }
 }
+
+#[test]
+fn a_version_that_comes_back_alone_to_have_no_replicas_is_in_the_policy() {
+    let none = |version| Version {
+        replicas: Some(0),
+        ..version
+    };
+    let mut world = World::new(spec("blue-green", vec![none(version("web:1")), named("a", "web:1")])).unwrap();
+    release(&mut world);
+    for versions in [vec![none(version("web:1"))], vec![none(named("a", "web:1"))]] {
+        world.edit(spec("blue-green", versions));
+        release(&mut world);
+        assert!(!world.policy.as_ref().unwrap().spec.versions.is_empty());
+    }
+    settle(&mut world);
+}

@@ -197,3 +197,33 @@ fn a_stand_in_that_is_scaled_to_zero_and_is_the_primary_again_changes_harmlessly
     ];
     run(&spec("blue-green", vec![named("a", "web:1")]), false, &happenings);
 }
+
+#[test]
+fn a_source_that_lost_a_pod_before_it_stood_in_is_waited_for_and_the_primary_serves_on() {
+    // With a share of its own it would be in the route already.
+    for (strategy, weight) in [("blue-green", Some(0)), ("canary", None), ("mirror", None)] {
+        let source = Version {
+            weight,
+            ..sized(3, "web:2")
+        };
+        let mut world = settled(spec(strategy, vec![sized(3, "web:1"), source]));
+        edit(&mut world, &Edit::Promote(0));
+        release(&mut world);
+        assert_eq!(checks::step(&world), Some(PromotionStep::Switch), "{strategy}");
+        world.break_pods("web-1", 1);
+        world.sync();
+        policy_too(&mut world);
+        settle(&mut world);
+        world.pass(Duration::hours(1));
+        release(&mut world);
+        assert_eq!(
+            *world.deployment("web-0").unwrap().images,
+            ["web:1".into()],
+            "{strategy}"
+        );
+        assert_eq!(checks::step(&world), Some(PromotionStep::Switch), "{strategy}");
+        world.break_pods("web-1", 0);
+        settle(&mut world);
+        checks::end(&world);
+    }
+}
