@@ -146,7 +146,7 @@ fn render_names_every_mistake_in_a_file() {
     }) + &release("good", |_| {})
         + "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: other}\n";
     let said = iter8(&["render", "--filename=-"], &bad);
-    assert!(!said.ok);
+    assert_eq!(said.code, Some(1));
     assert_eq!(said.stdout, "", "nothing is printed of a file with a mistake");
     for part in [
         "error: -:",

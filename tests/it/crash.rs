@@ -18,8 +18,8 @@ const LIVES: usize = 50;
 const SEED: &str = "ITER8_TEST_SEED";
 
 /// What users make of a Release, one after the other and then again: of each version its name, if it has one of its own,
-/// and what it runs.
-const EDITS: [&[(&str, char)]; 13] = [
+/// and what it runs: an image, or, as a capital letter, that image with another pod template.
+const EDITS: [&[(&str, char)]; 18] = [
     &[("", 'a')],
     &[("", 'a'), ("", 'b')],
     &[("", 'b')], // promoted
@@ -29,6 +29,11 @@ const EDITS: [&[(&str, char)]; 13] = [
     &[("", 'd'), ("", 'e')],
     &[("", 'd')], // given up
     &[("", 'd'), ("", 'e')],
+    &[("", 'e')],            // promoted,
+    &[("", 'd'), ("", 'e')], // and rolled back
+    &[("", 'd'), ("", 'D')],
+    &[("", 'D')], // promoted, though the image is the same
+    &[("", 'D'), ("", 'e')],
     &[("", 'e'), ("", 'f')], // promoted, with a next candidate
     &[("blue", 'e')],        // all renamed
     &[("blue", 'e'), ("green", 'g')],
@@ -49,8 +54,8 @@ impl App {
         format!("{mesh}-{}", self.strategy)
     }
 
-    /// Names and images of the versions that the last edit asks for.
-    fn versions(&self) -> Vec<(String, String)> {
+    /// Names, images and templates' annotations of the versions that the last edit asks for.
+    fn versions(&self) -> Vec<(String, String, &'static str)> {
         let round = self.edit / EDITS.len();
         let versions = EDITS[self.edit % EDITS.len()].iter().enumerate();
         let name = |place: usize, own: &str| match own {
@@ -58,19 +63,25 @@ impl App {
             own => format!("{}-{own}", self.name()),
         };
         versions
-            .map(|(place, (own, runs))| (name(place, own), format!("web:{runs}{round}")))
+            .map(|(place, (own, runs))| {
+                let template = if runs.is_uppercase() { "other" } else { "" };
+                let image = format!("web:{}{round}", runs.to_ascii_lowercase());
+                (name(place, own), image, template)
+            })
             .collect()
     }
 
+    fn names(&self) -> Vec<String> {
+        self.versions().into_iter().map(|(name, ..)| name).collect()
+    }
+
     fn manifest(&self) -> Value {
-        let version = |(place, (name, image)): (usize, (String, String))| {
+        let version = |(place, (name, image, template)): (usize, (String, String, &str))| {
+            let mut annotations = json!({ "template": template });
             // Every second image takes a while to start.
-            let slow = image.as_bytes()[4] % 2 == 0;
-            let annotations = if slow {
-                json!({ "kwok.iter8.tools/ready-after": "300ms" })
-            } else {
-                json!({})
-            };
+            if image.as_bytes()[4] % 2 == 0 {
+                annotations["kwok.iter8.tools/ready-after"] = "300ms".into();
+            }
             let mut version = json!({
                 "metadata": { "name": name },
                 "image": image,
@@ -105,11 +116,12 @@ impl App {
             let ready = test.release(&name).condition("Ready");
             holds(ready.as_ref().is_some_and(|ready| ready.status == "True"), ready)
         });
-        for (version, image) in self.versions() {
+        for (version, image, want) in self.versions() {
             let template = &test.get("deployment", &version)["spec"]["template"];
             assert_eq!(template["spec"]["containers"][0]["image"], *image, "{version}");
+            assert_eq!(template["metadata"]["annotations"]["template"], *want, "{version}");
         }
-        let versions: Vec<String> = self.versions().into_iter().map(|(version, _)| version).collect();
+        let versions = self.names();
         let all = vec![(versions[0].clone(), 100)];
         let shared = match versions.len() {
             1 => all.clone(),
@@ -221,12 +233,7 @@ fn an_operator_that_is_killed_fifty_times_keeps_the_promise_and_arrives() {
 #[track_caller]
 fn assert_nothing_left_over(test: &Test, apps: &[App]) {
     let of = |chosen: &dyn Fn(&App) -> Vec<String>| apps.iter().flat_map(chosen).collect::<BTreeSet<String>>();
-    let versions = |app: &App| {
-        app.versions()
-            .into_iter()
-            .map(|(version, _)| version)
-            .collect::<Vec<_>>()
-    };
+    let versions = App::names;
     let in_mesh = |mesh: &str, app: &App| {
         app.environment
             .ends_with(mesh)

@@ -109,6 +109,11 @@ fn the_safety_watch_sees_every_route_that_names_what_is_not_ready() {
         ),
         ("weight 0", vec![service(4, "b"), deployment(5, "b", 0), none(6)], None),
         (
+            "weight 0 without a Service",
+            vec![deployment(5, "b", 0), none(6)],
+            Some("Service does not exist"),
+        ),
+        (
             "weight 0 that grows",
             vec![service(4, "b"), deployment(5, "b", 0), none(6), both(7)],
             Some("begins to name b"),

@@ -203,6 +203,22 @@ fn nothing_is_removed_while_a_parent_refuses_the_route() {
 }
 
 #[test]
+fn a_route_that_stays_refused_is_stalled_after_a_minute_in_which_nothing_happens() {
+    let test = Test::new("refused for long");
+    settle(&test, false);
+    test.refuse("web", "NoMatchingParent");
+    routed_becomes(&test, "False", "NoMatchingParent");
+    for object in [test.policy("web"), test.release("web")] {
+        test.wait_until("it is stalled", 2 * SOON, || {
+            let stalled = object.condition("Stalled").ok_or("there is none")?;
+            equal([stalled.status, stalled.reason], &["True", "NoMatchingParent"])
+        });
+    }
+    test.accept("web");
+    test.wait_ready("release/web");
+}
+
+#[test]
 fn a_route_that_was_accepted_and_is_refused_later_keeps_what_it_was_to_drain() {
     let test = Test::new("refused later");
     settle(&test, false);

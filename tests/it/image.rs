@@ -6,13 +6,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::cluster::SERVICE_ACCOUNT;
 use crate::support::kubectl::{Said, say};
 use crate::support::manifest::{release, version};
 use crate::support::operator::{BINARY, spawn};
-use crate::support::{SOON, Test, wait_until};
+use crate::support::{SOON, Test, skip_unless_local, wait_until};
 
 /// Who it runs as, in the image.
 const USER: &str = "65532:65532";
@@ -112,20 +115,16 @@ impl Drop for Running {
     }
 }
 
-#[test]
-fn the_static_binary_operates_from_an_empty_root_and_finds_a_server_by_its_name() {
-    let test = Test::without_operator("static");
-    let root = Root::new();
-    let login = fs::read_to_string(test.kubeconfig()).unwrap();
-    root.put("kubeconfig", &login.replace("//127.0.0.1:", "//localhost:"));
-    root.put("etc/hosts", "127.0.0.1 localhost\n");
+/// It carries a Release through from the root, with these variables, and ends when it is told to.
+#[track_caller]
+fn operates(test: &Test, root: &Root, variables: &[(&str, &str)]) {
     let mut command = root.command(&["run", "--namespace", &test.namespace]);
     let log = fs::File::create(test.cluster.folder.join(format!("{}.log", test.namespace))).unwrap();
+    command.envs(variables.iter().copied()).env("NO_COLOR", "1");
     command
-        .env("KUBECONFIG", "/kubeconfig")
-        .env("NO_COLOR", "1")
-        .stdin(Stdio::null());
-    command.stdout(log.try_clone().unwrap()).stderr(log);
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log);
     let mut running = Running(spawn(command).unwrap());
 
     let web = release(
@@ -144,6 +143,44 @@ fn the_static_binary_operates_from_an_empty_root_and_finds_a_server_by_its_name(
         running.0.try_wait().unwrap().ok_or_else(|| test.log())
     });
     assert!(ended.success(), "{ended}: {}", test.log());
+}
+
+#[test]
+fn the_static_binary_operates_from_an_empty_root_and_finds_a_server_by_its_name() {
+    let test = Test::without_operator("static");
+    let root = Root::new();
+    let login = fs::read_to_string(test.kubeconfig()).unwrap();
+    root.put("kubeconfig", &login.replace("//127.0.0.1:", "//localhost:"));
+    root.put("etc/hosts", "127.0.0.1 localhost\n");
+    operates(&test, &root, &[("KUBECONFIG", "/kubeconfig")]);
+}
+
+#[test]
+fn in_a_pod_it_connects_with_the_service_account_of_that() {
+    if skip_unless_local("a server with an address") {
+        return;
+    }
+    let test = Test::without_operator("in a pod");
+    let root = Root::new();
+    let login: Value = serde_json::from_str(&fs::read_to_string(test.kubeconfig()).unwrap()).unwrap();
+    let words = |value: &Value| value.as_str().unwrap().to_owned();
+    let cluster = &login["clusters"][0]["cluster"];
+    let certificate = STANDARD.decode(words(&cluster["certificate-authority-data"])).unwrap();
+    // As the kubelet projects them into every container.
+    for (name, content) in [
+        ("token", words(&login["users"][0]["user"]["token"])),
+        ("ca.crt", String::from_utf8(certificate).unwrap()),
+        ("namespace", SERVICE_ACCOUNT.0.to_owned()),
+    ] {
+        root.put(
+            &format!("var/run/secrets/kubernetes.io/serviceaccount/{name}"),
+            &content,
+        );
+    }
+    let server = words(&cluster["server"]);
+    let (host, port) = server.trim_start_matches("https://").split_once(':').unwrap();
+    let variables = [("KUBERNETES_SERVICE_HOST", host), ("KUBERNETES_SERVICE_PORT", port)];
+    operates(&test, &root, &variables);
 }
 
 #[test]

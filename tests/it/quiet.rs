@@ -46,9 +46,13 @@ fn by_object(writes: &[Request]) -> BTreeMap<String, usize> {
     counts
 }
 
-/// Every object made is written once, the route at most `routes` times, each status at most `statuses` times.
+/// Every object made is written once, the route at most `routes` times, each status at most `statuses` times; nothing is
+/// read beyond lists and watches.
 #[track_caller]
 fn assert_counts(test: &Test, mark: Mark, made: &[&str], (route, routes): (&str, usize), statuses: &[(&str, usize)]) {
+    let mut reads = test.requests_since(mark);
+    reads.retain(|request| !request.is_write() && !["list", "watch"].contains(&request.verb.as_str()));
+    assert!(reads.is_empty(), "{reads:?}");
     let writes = test.writes_since(mark);
     assert!(writes.iter().all(|write| write.code < 300), "{writes:?}");
     let mut counts = by_object(&writes);
@@ -227,6 +231,40 @@ fn a_canary_release_with_a_gateway_costs_one_write_an_object_and_then_nothing() 
     ];
     let before = told(&test, &events);
     assert_quiet(&test, &[&made[..], &["httproutes web"]].concat());
+    assert_eq!(told(&test, &events), before);
+}
+
+#[test]
+fn a_mirroring_release_on_istio_costs_one_write_an_object_and_then_nothing() {
+    if skip_unless_local("an audit log") {
+        return;
+    }
+    let test = Test::with_account("quiet mirror");
+    test.start();
+    let mark = test.audit_mark();
+    test.apply(&release("deployment-istio", "mirror"));
+    test.route_becomes("web", "0:100 +1:100");
+    test.wait_ready("release/web");
+
+    let made = [
+        "deployments web-0",
+        "deployments web-1",
+        "services web-0",
+        "services web-1",
+        "services web",
+        "configmaps web-1-weight-config",
+        "routepolicies web",
+    ];
+    let statuses = [("releases/status web", 4), ("routepolicies/status web", 4)];
+    assert_counts(&test, mark, &made, ("virtualservices web", 2), &statuses);
+    let events = [
+        "RoutePolicy RouteUpdated: VirtualService web now gives 100/0",
+        "RoutePolicy RouteUpdated: VirtualService web now gives 100/copy:100",
+        "RoutePolicy VersionReady: version web-1 is ready",
+        "Release Ready: traffic 100/copy:100",
+    ];
+    let before = told(&test, &events);
+    assert_quiet(&test, &[&made[..], &["virtualservices web"]].concat());
     assert_eq!(told(&test, &events), before);
 }
 

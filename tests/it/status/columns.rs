@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{never_drained, share, web};
-use crate::support::manifest::{version, with_pods};
+use crate::support::manifest::{list, never_ready, release, version, with_pods};
 use crate::support::{SOON, Test, equal};
 
 /// Waits until `kubectl get --output=wide` prints this row under this header; the age is any.
@@ -93,4 +93,35 @@ fn all_kinds_of_the_operator_have_one_name_together() {
     test.wait_ready("release/web");
     let names = test.kubectl(["get", "iter8", "--output=name"]);
     assert_eq!(names, "release.iter8.tools/web\nroutepolicy.iter8.tools/web\n");
+}
+
+#[test]
+fn who_is_not_ready_is_told_also_where_nothing_is_routed() {
+    let test = Test::new("not routed");
+    let cases = [
+        ("primary", [never_ready("v"), version("w")], "PrimaryNotReady"),
+        ("candidate", [version("v"), never_ready("w")], "CandidateNotReady"),
+    ];
+    let environments = ["deployment", "deployment-gtw", "deployment-istio"];
+    let all = || {
+        cases
+            .iter()
+            .flat_map(|case| environments.map(|environment| (case, environment)))
+    };
+    let name = |who: &str, environment: &str| format!("{who}-{environment}");
+    let releases: Vec<Value> = all()
+        .map(|((who, versions, _), environment)| release(&name(who, environment), environment, "none", versions))
+        .collect();
+    test.apply(&list(&releases));
+    for ((who, _, reason), environment) in all() {
+        let name = name(who, environment);
+        test.wait_until(&format!("one version of {name} is ready"), SOON, || {
+            let row = test.columns("release", &name);
+            let cells = ["VERSIONS", "STATUS", "TRAFFIC"].map(|column| row[column].clone());
+            equal(cells, &["1/2", reason, "-"])
+        });
+        let ready = test.release(&name).condition("Ready").unwrap();
+        assert_eq!(ready.status, "False", "{name}");
+        assert_eq!(test.rules(&name), [], "{name}");
+    }
 }

@@ -23,6 +23,8 @@ pub struct Kubectl {
 pub struct Said {
     /// Whether the exit code was 0.
     pub ok: bool,
+    /// `None`: a signal ended it.
+    pub code: Option<i32>,
     /// Standard output.
     pub stdout: String,
     /// Standard error.
@@ -81,6 +83,7 @@ pub fn say(command: &mut Command, input: &str) -> Said {
     });
     Said {
         ok: output.status.success(),
+        code: output.status.code(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }

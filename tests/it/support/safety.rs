@@ -66,7 +66,7 @@ impl SafetyWatch {
 
     /// Fails, with an account of each case, if
     /// * a route began to name a Service that did not exist, or whose Deployment (the one of its name) did not exist or
-    ///   had no available replica at that moment; a backend of weight 0 does not count;
+    ///   had no available replica at that moment; of a backend of weight 0 the Service alone counts;
     /// * a Deployment or Service was deleted, by anybody, while a stored route named it, unless its owner was deleted
     ///   before.
     ///
@@ -153,10 +153,14 @@ pub fn violations(history: &[Seen]) -> Vec<Violation> {
                 .filter(|before| before.change != Change::Deleted)
                 .map(backends)
                 .unwrap_or_default();
-            let new = backends(seen)
-                .into_iter()
-                .filter(|(backend, weight)| *weight > 0 && !serves(&known, backend));
-            violations.extend(new.filter_map(|(backend, _)| stored.why_not_ready(seen, &backend)));
+            let new = backends(seen).into_iter().filter(|(backend, weight)| {
+                if *weight > 0 {
+                    !serves(&known, backend)
+                } else {
+                    !known.contains_key(backend)
+                }
+            });
+            violations.extend(new.filter_map(|(backend, weight)| stored.why_not_ready(seen, &backend, weight)));
         } else if OWNERS.contains(&seen.kind.as_str()) && seen.is_going() {
             stored.gone.extend(uid(seen));
         } else if !is_route(seen) && seen.is_going() && !before.is_some_and(Seen::is_going) {
@@ -168,14 +172,15 @@ pub fn violations(history: &[Seen]) -> Vec<Violation> {
 }
 
 impl Stored<'_> {
-    /// Why a route must not begin to name a backend.
-    fn why_not_ready(&self, route: &Seen, backend: &str) -> Option<Violation> {
+    /// Why a route must not begin to name a backend, with this weight.
+    fn why_not_ready(&self, route: &Seen, backend: &str, weight: i64) -> Option<Violation> {
         let find = |kind| self.objects.get(&(kind, backend)).copied();
         let fault = match (find(SERVICES), find(DEPLOYMENTS)) {
             (None, _) => "whose Service does not exist".to_owned(),
             (Some(service), _) if service.is_going() => {
                 format!("whose Service goes since rv {}", service.resource_version)
             }
+            _ if weight == 0 => return None,
             (_, None) => "which has no Deployment".to_owned(),
             (_, Some(one)) if one.is_going() => format!("whose Deployment goes since rv {}", one.resource_version),
             (_, Some(one)) if available(one) == 0 => {
