@@ -33,9 +33,16 @@ impl Collector {
     pub fn work(&self) -> Vec<Range<Instant>> {
         let log = fs::read_to_string(&self.log).unwrap();
         let cycles = log.lines().filter_map(cycle);
-        cycles
+        let work: Vec<_> = cycles
             .map(|cycle| self.started + cycle.start..self.started + cycle.end)
-            .collect()
+            .collect();
+        // It collects before it serves the first request.
+        assert!(
+            !work.is_empty(),
+            "no line of {} tells of a collection",
+            self.log.display()
+        );
+        work
     }
 }
 

@@ -63,7 +63,7 @@ pub fn all(results: &Results) -> Vec<Goal> {
             (format!("{writes} / {routes}"), writes + routes == 0)
         }),
         goal("idle: requests", "0".to_owned(), &|size| {
-            let requests = size.idle.requests.writes() + size.idle.requests.gets();
+            let requests = size.idle.requests.beyond_watches();
             (requests.to_string(), requests == 0)
         }),
         goal(
@@ -74,15 +74,17 @@ pub fn all(results: &Results) -> Vec<Goal> {
                 (format!("{peak:.1}"), peak <= limit)
             },
         ),
+    ]);
+    goals.extend(KINDS.map(|(kind, changes)| {
         goal(
-            "processor time of a change, ms",
+            &format!("processor time of a change of {kind}, ms"),
             format!("≤ {FLAT} × that at N={}", thousands(smallest.n)),
             &|size| {
-                let each = cpu_each(&size.readiness);
-                (format!("{each:.2}"), each <= FLAT * cpu_each(&smallest.readiness))
+                let each = cpu_each(changes(size));
+                (format!("{each:.2}"), each <= FLAT * cpu_each(changes(smallest)))
             },
-        ),
-    ]);
+        )
+    }));
     goals
 }
 
@@ -95,13 +97,15 @@ fn each_change(size: &Size, key: &str) -> f64 {
 
 type Kind = (&'static str, fn(&Size) -> &Changes);
 
+/// What changes.
+const KINDS: [Kind; 2] = [("readiness", |size| &size.readiness), ("weight", |size| &size.weight)];
+
 fn latencies(results: &Results) -> Vec<Goal> {
     type Of = fn(&Changes) -> (&Latency, &Latency);
     let alone: Of = |changes| (&changes.operator.alone, &changes.probe.alone);
     let burst: Of = |changes| (&changes.operator.burst, &changes.probe.burst);
-    let kinds: [Kind; 2] = [("readiness", |size| &size.readiness), ("weight", |size| &size.weight)];
     let mut goals = Vec::new();
-    for (kind, changes) in kinds {
+    for (kind, changes) in KINDS {
         for (how, of) in [("one at a time", alone), ("50 at once", burst)] {
             for (name, p) in [("p50", 0), ("p99", 1)] {
                 let what = format!("{kind} → route, {how}: {name} ÷ the probe's");

@@ -9,7 +9,8 @@
 //! and kubelet.
 //!
 //! - `cargo bench --bench scale` measures: figures to `bench/results`, tables to stdout, what is going on to stderr, and, if
-//!   it was the whole of it, to `docs/performance.md`. Fewer with `N=100,1000`, `ROUNDS`, `IDLE_SECONDS`, `CHURN_SECONDS`.
+//!   it was the whole of it, to `docs/performance.md`. Another with `N=100,1000`, `ROUNDS`, `IDLE_SECONDS`, `CHURN_SECONDS`,
+//!   `PAUSE_MILLISECONDS`.
 //! - `cargo bench --bench scale -- table FILE` prints the tables of such a file; `-- docs` writes the page anew.
 //! - `cargo test --bench scale` is a short run that looks at the numbers of requests, and never at a time.
 

@@ -24,6 +24,8 @@ pub struct Options {
     pub idle: [Duration; 2],
     /// How long the operator's applications are changed all the time, and how long the probe's.
     pub churn: [Duration; 2],
+    /// Between one change alone and the next. What the operator tells of it, in status, is written by then.
+    pub pause_alone: Duration,
     /// After a burst, and before the requests of a phase are counted: Events are sent by then.
     pub pause: Duration,
     /// Whether `docs/performance.md` is to show it.
@@ -32,11 +34,16 @@ pub struct Options {
     pub quiet: bool,
 }
 
+/// What makes it another run than the one that is published.
+const VARIABLES: [&str; 5] = ["N", "ROUNDS", "IDLE_SECONDS", "CHURN_SECONDS", "PAUSE_MILLISECONDS"];
+
+const PAUSE_ALONE: Duration = Duration::from_millis(250);
+
 /// Of changes all the time: without any there is nothing to tell of.
 const LEAST: Duration = Duration::from_secs(1);
 
 impl Options {
-    /// The whole of it, or what the environment says: `N`, `ROUNDS`, `IDLE_SECONDS`, `CHURN_SECONDS`.
+    /// The whole of it, or what the environment says in [`VARIABLES`].
     pub fn from_env() -> Self {
         let set = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
         let number = |name: &str| set(name).map(|text| text.parse::<usize>().expect("a number"));
@@ -51,17 +58,17 @@ impl Options {
         assert!(sizes.iter().all(|size| *size >= BURST), "N is at least {BURST}");
         let churn = seconds("CHURN_SECONDS", 120);
         Self {
-            publish: ["N", "ROUNDS", "IDLE_SECONDS", "CHURN_SECONDS"]
-                .iter()
-                .all(|name| set(name).is_none()),
+            publish: VARIABLES.iter().all(|name| set(name).is_none()),
             sizes,
             rounds: number("ROUNDS").unwrap_or(3).max(1),
-            readiness_alone: 120,
-            weight_alone: 60,
-            bursts: 8,
+            // One in a hundred meets a garbage collection of kube-apiserver: of fewer changes the slowest hundredth is chance.
+            readiness_alone: 240,
+            weight_alone: 200,
+            bursts: 16,
             // A client drops connections that were not used for 90 s.
             idle: [seconds("IDLE_SECONDS", 600), seconds("IDLE_SECONDS", 95)],
             churn: [churn.max(LEAST), (churn / 6).max(LEAST)],
+            pause_alone: number("PAUSE_MILLISECONDS").map_or(PAUSE_ALONE, |pause| Duration::from_millis(pause as u64)),
             pause: Duration::from_secs(3),
             quiet: false,
         }
@@ -77,6 +84,7 @@ impl Options {
             bursts: 2,
             idle: [Duration::from_secs(3); 2],
             churn: [Duration::from_secs(4), Duration::from_secs(1)],
+            pause_alone: PAUSE_ALONE,
             pause: Duration::from_millis(1500),
             publish: false,
             quiet: true,

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use super::churn::RATE;
 use super::options::Options;
-use super::side::PAUSE;
 
 /// Phases of a size, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +35,7 @@ impl Phase {
 
     /// How long it may take.
     fn estimate(self, size: usize, options: &Options) -> Duration {
-        let long = options.pause;
+        let (short, long) = (options.pause_alone, options.pause);
         let releases = u32::try_from(size).unwrap();
         match self {
             // About 30 Releases a second on 2 cores, and fewer the more there are: the API server counts all IP addresses
@@ -46,7 +45,7 @@ impl Phase {
             Self::Round(_) => {
                 let alone = u32::try_from(options.readiness_alone + options.weight_alone).unwrap();
                 let bursts = u32::try_from(options.bursts).unwrap();
-                (alone * (PAUSE + PAUSE / 8) + (2 * bursts + 2) * (long + PAUSE)) * 2
+                (alone * (short + short / 8) + (2 * bursts + 2) * (long + short)) * 2
             }
             Self::Churn => options.churn[0] + options.churn[1] + long * 3,
             Self::Idle => options.idle(size) + long,

@@ -35,11 +35,7 @@ pub fn of_size(size: &Size) -> Vec<String> {
     broken.of_changes("a change of readiness", &size.readiness.requests, size.readiness.count);
     broken.of_changes("a change of weight", &size.weight.requests, size.weight.count);
     broken.of_changes("churn", &size.churn.requests, size.churn.operator.changes);
-    broken.exactly(
-        "requests in idle time",
-        size.idle.requests.writes() + size.idle.requests.gets(),
-        0,
-    );
+    broken.exactly("requests in idle time", size.idle.requests.beyond_watches(), 0);
     broken.exactly("writes at a restart", size.restart.requests.writes(), 0);
     broken.exactly("gets at a restart", size.restart.requests.gets(), 0);
     broken.exactly("routes changed at a restart", size.restart.routes_changed, 0);

@@ -64,6 +64,11 @@ impl Requests {
         self.count(|verb| verb == "get")
     }
 
+    /// All but watches.
+    pub fn beyond_watches(&self) -> u64 {
+        self.count(|verb| verb != "watch")
+    }
+
     /// Those that list, or begin to watch.
     pub fn lists(&self) -> u64 {
         self.count(|verb| matches!(verb, "list" | "watch"))

@@ -89,7 +89,8 @@ impl<'a> Run<'a> {
     fn start(cluster: &'a Cluster, prober_kubeconfig: &'a Path, size: usize, options: &'a Options) -> Self {
         let make = |name: &str, apps| {
             let namespace = format!("{name}-{size}");
-            RUNTIME.block_on(Side::new(&cluster.api.client, &namespace, apps, options.pause))
+            let pauses = [options.pause_alone, options.pause];
+            RUNTIME.block_on(Side::new(&cluster.api.client, &namespace, apps, pauses))
         };
         let (ours, probes) = (make("bench", size), make("probe", PROBED));
         let operator = start_operator(cluster, &ours.namespace);

@@ -16,8 +16,6 @@ use tokio::task::JoinHandle;
 use super::apps::{self, App, BURST, FIRST};
 use super::observer::{Looked, Observer};
 
-/// Between one change and the next. What the operator tells of a change, in status, is written by then.
-pub const PAUSE: Duration = Duration::from_millis(250);
 /// After so long something that was waited for does not come.
 const PATIENCE: Duration = Duration::from_mins(5);
 /// How often is told how many routes are right.
@@ -43,8 +41,8 @@ pub struct Side {
     backlog: Arc<AtomicUsize>,
     apps: Vec<App>,
     next: usize,
-    /// After a burst.
-    pause: Duration,
+    /// After a change alone, and after a burst.
+    pauses: [Duration; 2],
 }
 
 /// A route that takes longer is named, so that its way can be found in the operator's log.
@@ -86,7 +84,7 @@ pub struct Created {
 
 impl Side {
     /// An empty namespace, in which Deployments become available as soon as they are seen.
-    pub async fn new(client: &Client, namespace: &str, apps: usize, pause: Duration) -> Self {
+    pub async fn new(client: &Client, namespace: &str, apps: usize, pauses: [Duration; 2]) -> Self {
         apps::create_namespace(client, namespace).await;
         let (tell, seen) = mpsc::unbounded_channel();
         let backlog: Arc<AtomicUsize> = Arc::default();
@@ -105,7 +103,7 @@ impl Side {
             namespace: namespace.to_owned(),
             apps: vec![available; apps],
             next: 0,
-            pause,
+            pauses,
         }
     }
 
@@ -133,7 +131,7 @@ impl Side {
         }
         self.all_routes(true).await;
         // What came before the Deployment was available has been overwritten by now.
-        tokio::time::sleep(self.pause).await;
+        tokio::time::sleep(self.pauses[1]).await;
     }
 
     /// Waits until every route is right; returns when the last one was.
@@ -167,19 +165,20 @@ impl Side {
             let route = apps::template(&self.client, Looked::Routes, FIRST, &self.namespace, namespace).await;
             templates.insert(self.apps[0].share().to_string(), route);
         }
-        tokio::time::sleep(self.pause).await;
+        tokio::time::sleep(self.pauses[1]).await;
         templates.into()
     }
 
     /// Changes one application, there and back.
     pub async fn alone(&mut self, what: What) -> Vec<Together> {
-        let pause = PAUSE + PAUSE.mul_f64(fastrand::f64() / 10.0);
+        let pause = self.pauses[0];
+        let pause = pause + pause.mul_f64(fastrand::f64() / 10.0);
         self.there_and_back(1, what, pause).await
     }
 
     /// Changes many applications at once, there and back.
     pub async fn bursts(&mut self, what: What) -> Vec<Together> {
-        self.there_and_back(BURST, what, self.pause).await
+        self.there_and_back(BURST, what, self.pauses[1]).await
     }
 
     async fn there_and_back(&mut self, count: usize, what: What, pause: Duration) -> Vec<Together> {

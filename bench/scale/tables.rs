@@ -214,7 +214,7 @@ fn phases(results: &Results) -> String {
         each(size.create.cpu_ms, size.n)
     });
     table.row("idle: seconds / processor time, ms / requests", |size| {
-        let requests = size.idle.requests.writes() + size.idle.requests.gets();
+        let requests = size.idle.requests.beyond_watches();
         format!("{} / {} / {requests}", size.idle.seconds, size.idle.cpu_ms)
     });
     table.row("restart: ends within, ms / quiet after, s", |size| {
