@@ -188,8 +188,8 @@ pub fn before_apply(world: &World, plan: &Plan, desired: &Desired) {
         return;
     };
     check_replicas(world, desired, live);
-    if live.replicas == 0 || desired.object["spec"]["replicas"] == 0 {
-        // A user took its pods away, or takes them away with this edit: none of them rolls.
+    if live.replicas == 0 {
+        // A user took its pods away: nobody is there to be harmed.
         return;
     }
     let in_place = step(world) == Some(PromotionStep::InPlace);
@@ -198,9 +198,11 @@ pub fn before_apply(world: &World, plan: &Plan, desired: &Desired) {
         .versions
         .first()
         .is_some_and(|one| one.name == desired.name);
-    // Strategy none ends the routing, and promises nothing for its end.
+    // Strategy none ends the routing, and promises nothing for its end. What is to have no pods does not roll: see above.
+    let emptied = desired.object["spec"]["replicas"] == 0;
     if first
         && !in_place
+        && !emptied
         && world.release.strategy != Strategy::None
         && template(desired) != Some(&*live.template)
         && world
