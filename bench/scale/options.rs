@@ -20,8 +20,8 @@ pub struct Options {
     pub weight_alone: usize,
     /// Bursts in a round, of each kind of change; even.
     pub bursts: usize,
-    /// How long nothing happens, with the most Releases and with fewer.
-    pub idle: [Duration; 2],
+    /// How long nothing happens. A client drops connections that were not used for 90 s.
+    pub idle: Duration,
     /// How long the operator's applications are changed all the time, and how long the probe's.
     pub churn: [Duration; 2],
     /// Between one change alone and the next. What the operator tells of it, in status, is written by then.
@@ -65,8 +65,7 @@ impl Options {
             readiness_alone: 240,
             weight_alone: 200,
             bursts: 16,
-            // A client drops connections that were not used for 90 s.
-            idle: [seconds("IDLE_SECONDS", 600), seconds("IDLE_SECONDS", 95)],
+            idle: seconds("IDLE_SECONDS", 600),
             churn: [churn.max(LEAST), (churn / 6).max(LEAST)],
             pause_alone: number("PAUSE_MILLISECONDS").map_or(PAUSE_ALONE, |pause| Duration::from_millis(pause as u64)),
             pause: Duration::from_secs(3),
@@ -82,18 +81,12 @@ impl Options {
             readiness_alone: 6,
             weight_alone: 2,
             bursts: 2,
-            idle: [Duration::from_secs(3); 2],
+            idle: Duration::from_secs(3),
             churn: [Duration::from_secs(4), Duration::from_secs(1)],
             pause_alone: PAUSE_ALONE,
             pause: Duration::from_millis(1500),
             publish: false,
             quiet: true,
         }
-    }
-
-    /// How long nothing happens with so many Releases.
-    pub fn idle(&self, size: usize) -> Duration {
-        let [longest, usual] = self.idle;
-        if size < SIZES[2] { usual } else { longest }
     }
 }

@@ -48,7 +48,7 @@ impl Phase {
                 (alone * (short + short / 8) + (2 * bursts + 2) * (long + short)) * 2
             }
             Self::Churn => options.churn[0] + options.churn[1] + long * 3,
-            Self::Idle => options.idle(size) + long,
+            Self::Idle => options.idle + long,
             Self::Restart => releases * Duration::from_micros(700) + long * 3,
         }
     }

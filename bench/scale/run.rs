@@ -200,7 +200,7 @@ impl<'a> Run<'a> {
     }
 
     fn idle(&mut self) -> Idle {
-        let idle = self.options.idle(self.ours.len());
+        let idle = self.options.idle;
         let (mark, cpu) = (self.mark(), self.operator.cpu());
         thread::sleep(idle);
         let (cpu_ms, requests) = (self.operator.cpu() - cpu, self.requests(mark));
