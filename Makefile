@@ -75,7 +75,7 @@ traffic: ## Send real requests through Contour and Istio; RUNS=10: measure inste
 	export RUNS=$(RUNS); $(test) --test traffic
 
 .PHONY: bench
-bench: ## Measure speed, requests and memory with 100, 1,000 and 10,000 Releases (130 minutes), for docs/performance.md; N=100,1000: these only
+bench: ## Measure speed, requests and memory with 100, 1,000 and 10,000 Releases (two hours), for docs/performance.md; N=100,1000: these only
 	cargo bench --locked --bench scale
 	cargo bench --locked --bench memory
 
