@@ -48,8 +48,9 @@ pub struct Count {
 /// By namespace and pod: its version, and what it got.
 type Counts = BTreeMap<(String, String), (String, Count)>;
 
-/// The pods of a cluster. Each has a socket of its own at its IP and every container port while it is Ready; otherwise
-/// that is closed, with all connections, as that of a process which ends at SIGTERM.
+/// The pods of a cluster. Each has a socket of its own at its IP and every container port from when its containers run: a
+/// process listens before its pod is Ready. When it ceases to be Ready, or is deleted, that is closed, with all connections,
+/// as that of a process which ends at SIGTERM.
 pub struct Pods {
     counts: Arc<Mutex<Counts>>,
     watch: AbortHandle,
@@ -84,30 +85,50 @@ impl Drop for Pods {
     }
 }
 
-/// Keeps a server for each pod that is Ready.
+/// What became of a pod so far.
+#[derive(Default)]
+struct Life {
+    servers: Option<JoinSet<()>>,
+    was_ready: bool,
+}
+
+/// Keeps a server for each pod that runs.
 async fn follow(client: Client, counts: Arc<Mutex<Counts>>) {
-    let mut servers: HashMap<String, JoinSet<()>> = HashMap::new();
+    let mut lives: HashMap<String, Life> = HashMap::new();
     let mut events = watcher(kube::Api::<Pod>::all(client), Config::default())
         .default_backoff()
         .boxed();
     while let Some(event) = events.next().await {
-        let (pod, exists) = match event {
-            Ok(Event::Apply(pod) | Event::InitApply(pod)) => (pod, true),
-            Ok(Event::Delete(pod)) => (pod, false),
+        let pod = match event {
+            Ok(Event::Apply(pod) | Event::InitApply(pod)) => pod,
+            Ok(Event::Delete(pod)) => {
+                lives.remove(&pod.uid().unwrap_or_default());
+                continue;
+            }
             Ok(Event::Init | Event::InitDone) => continue,
             Err(error) => {
                 eprintln!("watching pods: {error}");
                 continue;
             }
         };
-        let uid = pod.uid().unwrap_or_default();
-        let going = pod.metadata.deletion_timestamp.is_some();
-        if !exists || !is_ready(&pod) || going && !pod.annotations().contains_key(STOP_AFTER) {
-            servers.remove(&uid);
-        } else if !going {
-            servers.entry(uid).or_insert_with(|| serve(&pod, &counts));
+        let life = lives.entry(pod.uid().unwrap_or_default()).or_default();
+        let (ready, going) = (is_ready(&pod), pod.metadata.deletion_timestamp.is_some());
+        life.was_ready |= ready;
+        if life.was_ready && !ready || going && !pod.annotations().contains_key(STOP_AFTER) {
+            life.servers = None;
+        } else if !going && runs(&pod) {
+            life.servers.get_or_insert_with(|| serve(&pod, &counts));
         }
     }
+}
+
+/// Whether the pod has its address, and a process.
+fn runs(pod: &Pod) -> bool {
+    pod.status.as_ref().is_some_and(|status| {
+        let mut containers = status.container_statuses.iter().flatten();
+        let running = containers.any(|one| one.state.as_ref().is_some_and(|state| state.running.is_some()));
+        status.pod_ip.is_some() && running
+    })
 }
 
 fn is_ready(pod: &Pod) -> bool {
