@@ -130,10 +130,15 @@ fn words(route: &StoredRoute) -> String {
 
 /// What the route says of a case that began with a stored route in which the versions named by `before` were ready.
 fn says(strategy: RoutingStrategy, before: Option<&[Version]>, now: &[Version]) -> String {
+    says_after(before.map(|before| (strategy, before)), strategy, now)
+}
+
+/// The same where the stored route may be of another strategy.
+fn says_after(before: Option<(RoutingStrategy, &[Version])>, strategy: RoutingStrategy, now: &[Version]) -> String {
     let all: Vec<String> = meshes()
         .into_iter()
         .map(|target| {
-            let stored = before.and_then(|before| {
+            let stored = before.and_then(|(strategy, before)| {
                 let policy = policy(strategy, before, target.clone());
                 route(&policy, before, None).1
             });
@@ -225,6 +230,39 @@ fn mirror_lets_the_primary_answer_and_the_candidate_get_copies() {
             (Some((True, True)), (False, False), "web-0:100"),
         ],
     );
+}
+
+#[test]
+fn a_new_strategy_waits_for_a_primary_that_fails_while_another_version_answers() {
+    for (strategy, all) in [(Canary, "[web-1:100] web-0:100"), (Mirror, "web-0:100 +web-1:70")] {
+        let after = |(primary, candidate), now: (Tristate, Tristate)| {
+            let before = [v(primary, 30), v(candidate, 70)];
+            says_after(Some((BlueGreen, &before)), strategy, &[v(now.0, 30), v(now.1, 70)])
+        };
+        assert_eq!(after((True, True), (False, True)), "stays");
+        assert_eq!(after((True, True), (False, Unknown)), "stays");
+        assert_eq!(after((False, True), (False, True)), "stays");
+        assert_eq!(after((True, True), (True, True)), all);
+        // Nobody else answers.
+        assert_eq!(after((True, True), (False, False)), "web-0:100");
+        assert_eq!(after((True, False), (False, True)), all);
+    }
+}
+
+#[test]
+fn a_version_that_left_the_policy_stays_in_the_route_until_the_primary_is_ready() {
+    let before = [v(True, 30), v(True, 70)];
+    for strategy in [BlueGreen, Canary, Mirror] {
+        let after =
+            |before_strategy, primary| says_after(Some((before_strategy, &before)), strategy, &[v(primary, 30)]);
+        for before in [BlueGreen, Canary] {
+            assert_eq!(after(before, False), "stays", "{before:?} to {strategy:?}");
+            assert_eq!(after(before, True), "web-0:100", "{before:?} to {strategy:?}");
+        }
+        // Of a copy nobody misses the answer.
+        let mirrored = after(Mirror, False);
+        assert_eq!(mirrored, if strategy == BlueGreen { "stays" } else { "web-0:100" });
+    }
 }
 
 #[test]

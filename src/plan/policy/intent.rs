@@ -144,18 +144,33 @@ impl Places<'_> {
         relative.iter().any(|weight| *weight > 0).then_some(relative)
     }
 
-    /// Who answers what no rule matches: the primary or its stand-in; neither is replaced while none can serve.
+    /// Who answers what no rule matches: the primary or its stand-in; neither is replaced while none can serve. A route in
+    /// which somebody else does, by another strategy or of before, stays until one of them can.
     fn answerer(&self) -> Option<usize> {
         self.holder(0, Place::CatchAll).or_else(|| {
-            let stands_in = |index: &usize| {
-                self.policy
-                    .versions
-                    .get(*index)
-                    .is_some_and(|v| v.serves_for == Some(0))
-            };
-            let mut claimants = (0..self.policy.versions.len()).filter(|index| *index == 0 || stands_in(index));
+            if self.others_answer() {
+                return None;
+            }
+            let versions = &self.policy.versions;
+            let claims = |index: &usize| *index == 0 || versions.get(*index).is_some_and(|v| v.serves_for == Some(0));
+            let mut claimants = (0..versions.len()).filter(claims);
             claimants.find(|index| self.is_stored(*index, Place::CatchAll))
         })
+    }
+
+    /// Whether the stored route sends requests to versions that may serve in the catch-all, or to what the policy no longer
+    /// names, of which nothing is known.
+    fn others_answer(&self) -> bool {
+        let known = |one: &StoredBackend| {
+            let mut versions = self.policy.versions.iter();
+            versions.position(|version| version.backend.name == *one.service)
+        };
+        let answers = |rule: &StoredRule, one: &StoredBackend| match known(one) {
+            Some(index) => !rule.matched && self.serves(index, Place::CatchAll),
+            None => true,
+        };
+        let mut rules = self.stored.iter().flat_map(|stored| &stored.rules);
+        rules.any(|rule| rule.backends.iter().any(|one| one.weight > 0 && answers(rule, one)))
     }
 
     fn canary(&self) -> Option<Intent> {
