@@ -91,7 +91,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key, priority: Priority) -> O
 /// Whether the plan waits for a name to become free, or for a route to go.
 fn waits(plan: &Plan) -> bool {
     let blocks = |failure: &Failure| matches!(failure.reason.as_str(), reason::NAME_CONFLICT | reason::DELETING);
-    !plan.leaving.is_empty() || plan.failures.iter().any(blocks)
+    !plan.leaving.is_empty() || plan.stale_route || plan.failures.iter().any(blocks)
 }
 
 /// The Release at hand.
@@ -159,7 +159,7 @@ impl Subject<'_> {
         if waits(plan) {
             // What is waited for may have happened before we began to wait for it.
             let now = planner::plan(release, &observed, clock()); // pure
-            if (&now.failures, &now.removals) != (&plan.failures, &plan.removals) {
+            if now.awaited() != plan.awaited() {
                 again = Some(Duration::ZERO);
             }
         }
@@ -191,10 +191,10 @@ impl Subject<'_> {
         let policy = policy
             .filter(|policy| policy.meta.is_of(release.uid, &release.name))
             .and_then(|policy| seen(policy));
-        let mut routes = vec![
+        let mut routes = BTreeSet::from([
             (Kind::VirtualService, Arc::from(release.application.as_str())),
             (Kind::HttpRoute, Arc::from(release.application.as_str())),
-        ];
+        ]);
         routes.extend(
             policy
                 .iter()
@@ -285,8 +285,8 @@ impl Subject<'_> {
 
     /// A name that is somebody else's, or that is going, wakes the Release when it is free.
     fn wait_for_names(&self, release: &Release, plan: &Plan, written: &Written) {
-        if !plan.leaving.is_empty() {
-            // The route of a policy that is gone goes after it.
+        if !plan.leaving.is_empty() || plan.stale_route {
+            // The route of a policy that is gone goes after it; one of another environment after the policy told of the new.
             self.context
                 .wakeups
                 .wait_for(Kind::VirtualService, self.key, &release.application);

@@ -65,9 +65,10 @@ pub fn report(policy: &Policy, observed: &Observed, plan: &Plan, failures: &[Fai
         )
     });
     let failures: Vec<Failure> = plan.failures.iter().chain(failures).cloned().collect();
+    let left_alone = plan.intent.is_none() && stored.is_some_and(|(_, route)| !serves_only_versions(policy, route));
     let current = route
         .as_ref()
-        .is_some_and(|route| route.policy_generation == policy.generation);
+        .is_some_and(|route| route.policy_generation == policy.generation && !left_alone);
     let routed = unknown(observed).unwrap_or_else(|| routed(policy, plan, stored.is_some(), current, &acceptance));
     let (stalled, requeue) = stalled(&failures, &routed, &old, now);
     let requeue = requeue.into_iter().chain(plan.on_its_way).min();
@@ -199,10 +200,11 @@ fn route_status(
         .route
         .as_ref()
         .filter(|route| route.kind == kind.kind() && route.name == policy.route.name());
-    // A route that stays as it was follows this generation too, as long as it names nothing that the policy dropped.
+    let serves_only_versions = serves_only_versions(policy, stored);
+    // A route that stays as it was follows this generation too, as long as nobody serves whom the policy dropped.
     let follows = match &plan.route {
         Some(_) => written,
-        None => !policy.suspend && plan.intent.is_none() && names_only_versions(policy, stored),
+        None => !policy.suspend && plan.intent.is_none() && serves_only_versions,
     };
     let policy_generation = if follows {
         policy.generation
@@ -210,8 +212,10 @@ fn route_status(
         before.map_or(0, |route| route.policy_generation)
     };
     let same = before.filter(|route| route.policy_generation == policy_generation && !replaced);
+    // On the way to this generation, those who leave may serve for as long as nobody else can: no drain has begun.
+    let same = same.filter(|_| serves_only_versions);
     let first_accepted = same.and_then(|route| route.accepted_since);
-    let accepted = matches!(acceptance, Acceptance::Accepted(_));
+    let accepted = matches!(acceptance, Acceptance::Accepted(_)) && serves_only_versions;
     RouteStatus {
         api_version: kind.api_version().to_owned(),
         kind: kind.kind().to_owned(),
@@ -246,16 +250,15 @@ fn next_second(now: DateTime<Utc>) -> DateTime<Utc> {
     }
 }
 
-fn names_only_versions(policy: &Policy, stored: &StoredRoute) -> bool {
+/// Whether only versions of the policy get requests, or copies.
+fn serves_only_versions(policy: &Policy, stored: &StoredRoute) -> bool {
     let known = |named: &StoredBackend| {
         let mut backends = policy.versions.iter().map(|version| &version.backend);
         backends.any(|backend| *backend.name == *named.service && backend.port == named.port)
     };
-    stored
-        .rules
-        .iter()
-        .flat_map(|rule| rule.backends.iter().chain(&rule.mirrors))
-        .all(known)
+    let rules = stored.rules.iter();
+    let mut named = rules.flat_map(|rule| rule.backends.iter().chain(&rule.mirrors));
+    named.all(|one| one.weight == 0 || known(one))
 }
 
 /// Where it is not known which routes there are.

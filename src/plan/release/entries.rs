@@ -100,6 +100,13 @@ fn entries(release: &Release, observed: &Observed, plan: &Plan) -> Vec<PolicyVer
         let entry = entries.remove(index);
         entries.insert(0, entry);
     }
+    // The versions left out while they are emptied may be all that have a weight: the primary gets every request, as it
+    // does when they are gone, and the API server takes no policy that says nothing of who does.
+    if entries.iter().all(|entry| entry.weight == Some(0))
+        && let Some(primary) = entries.first_mut()
+    {
+        primary.weight = Some(1);
+    }
     entries
 }
 

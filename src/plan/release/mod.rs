@@ -187,6 +187,8 @@ pub struct Plan {
     pub held_ports: BTreeMap<String, i32>,
     /// Versions that are no longer in the spec and still have objects, with the time since which nobody is sent there.
     pub leaving: BTreeMap<String, Option<DateTime<Utc>>>,
+    /// Whether there is a route that is to go: of the environment of before, or of a policy that is gone.
+    pub stale_route: bool,
     /// What is in the way.
     pub failures: Vec<Failure>,
     /// What is left as somebody else set it.
@@ -229,6 +231,7 @@ pub fn plan(release: &Release, observed: &Observed, now: DateTime<Utc>) -> Plan 
         promotion,
         stands_still: release.suspend,
         refused: observed.refused.clone(),
+        stale_route: observed.routes.len() > usize::from(observed.policy.is_some()),
         ..Plan::default()
     };
     for (version, failure) in workloads::mismatches(release) {
@@ -263,6 +266,11 @@ impl Plan {
     fn look_again(&mut self, after: Duration) {
         let after = after.max(Duration::milliseconds(1));
         self.requeue = Some(self.requeue.map_or(after, |earlier| earlier.min(after)));
+    }
+
+    /// What follows from that which others may change without a word: names that become free, routes that go.
+    pub fn awaited(&self) -> (&[Failure], &[Removal], bool) {
+        (&self.failures, &self.removals, self.stale_route)
     }
 
     /// Whether a version's objects are held as they are.

@@ -168,7 +168,9 @@ impl Scene<'_> {
         if ready == Tristate::False && !self.observed.is_routed(source) {
             // An edit meanwhile may have left another who can.
             let other = self.source(primary).filter(|other| self.observed.is_ready(other));
-            if let Some(decision) = other.and_then(|other| self.handing_over(other, primary)) {
+            if let Some(mut decision) = other.and_then(|other| self.handing_over(other, primary)) {
+                // It may yet become ready before the policy names the other, and serve as what it is.
+                decision.hold.push(source.to_owned());
                 return decision;
             }
             // There is no switch to wait for: it has nobody's requests, and gets none.
@@ -286,7 +288,10 @@ impl Scene<'_> {
     /// The primary's template changes, or is rolling in place.
     fn starting(&self) -> Option<Decision> {
         let (meta, primary) = self.deployment(&self.primary.name)?;
-        let before = self.before().filter(|before| before.step == PromotionStep::InPlace);
+        // A source that has become the primary has nobody to be held for.
+        let in_place =
+            |before: &&Promotion| before.step == PromotionStep::InPlace && before.source != self.primary.name;
+        let before = self.before().filter(in_place);
         if let Some((_, source)) = before.and_then(|before| self.deployment(&before.source)) {
             return self.rolling_in_place(meta, primary, source);
         }

@@ -90,7 +90,7 @@ fn reconcile_release(world: &mut World, crash: Crash) -> Came {
     }
     if waits(&plan) {
         let now = release::plan(&world.release, &observed, world.now);
-        if (&now.failures, &now.removals) != (&plan.failures, &plan.removals) {
+        if now.awaited() != plan.awaited() {
             came.again = Some(Duration::zero());
         }
     }
@@ -103,8 +103,12 @@ fn waits_for_names(plan: &release::Plan) -> bool {
     plan.failures.iter().any(blocks)
 }
 
+fn waits_for_routes(plan: &release::Plan) -> bool {
+    !plan.leaving.is_empty() || plan.stale_route
+}
+
 fn waits(plan: &release::Plan) -> bool {
-    !plan.leaving.is_empty() || waits_for_names(plan)
+    waits_for_routes(plan) || waits_for_names(plan)
 }
 
 fn write_release(
@@ -143,7 +147,7 @@ fn write_release(
         }
     }
     remove(world, &plan.removals, &mut crash, came)?;
-    world.wakeups.wait(!plan.leaving.is_empty(), waits_for_names(plan));
+    world.wakeups.wait(waits_for_routes(plan), waits_for_names(plan));
     Ok(Vec::new())
 }
 

@@ -104,6 +104,51 @@ fn a_version_that_is_to_have_no_replicas_keeps_them_until_requests_to_it_have_en
 }
 
 #[test]
+fn a_version_that_serves_until_its_successor_works_again_drains_from_then_on() {
+    let of = |name| Spec {
+        environment: "deployment-gtw",
+        ..spec("blue-green", vec![named(name, "web:1")])
+    };
+    let mut world = settled(of("a"));
+    world.edit(of("b"));
+    release(&mut world);
+    rounds(&mut world, 1);
+    let served = |world: &World| format!("{:?}", world.route().unwrap().rules);
+    assert!(
+        served(&world).contains(r#"service: "a", port: 80, weight: 100"#),
+        "{}",
+        served(&world)
+    );
+    // The route is on its way, and nobody but the one that leaves can answer.
+    world.set_broken("b", true);
+    settle(&mut world);
+    let reason = &world.policy.as_ref().unwrap().status.as_ref().unwrap().conditions;
+    assert!(format!("{reason:?}").contains("NotCurrent"), "{reason:?}");
+    world.set_broken("b", false);
+    settle(&mut world);
+    checks::end(&world);
+}
+
+#[test]
+fn the_only_version_with_a_weight_is_drained_before_it_is_emptied() {
+    let weighs = |weight, replicas| Version {
+        weight: Some(weight),
+        replicas,
+        ..version("web:1")
+    };
+    let versions = |replicas| vec![weighs(0, None), weighs(0, None), weighs(50, replicas)];
+    let mut world = settled(spec("blue-green", versions(None)));
+    world.edit(spec("blue-green", versions(Some(0))));
+    release(&mut world);
+    policy_too(&mut world);
+    let rules = &world.route().unwrap().rules;
+    assert!(format!("{rules:?}").contains("web-0"), "{rules:?}");
+    assert_eq!(world.deployment("web-2").unwrap().replicas, 1);
+    settle(&mut world);
+    assert_eq!(world.deployment("web-2").unwrap().replicas, 0);
+}
+
+#[test]
 fn a_version_that_nobody_can_replace_gets_no_replicas_at_once() {
     for (strategy, count) in [("blue-green", 1), ("canary", 2), ("mirror", 2)] {
         let mut world = settled(spec(strategy, vec![version("web:1"); count]));
@@ -226,4 +271,40 @@ fn a_source_that_lost_a_pod_before_it_stood_in_is_waited_for_and_the_primary_ser
         settle(&mut world);
         checks::end(&world);
     }
+}
+
+#[test]
+fn a_version_is_emptied_when_the_route_of_another_environment_is_gone() {
+    let versions = |replicas| {
+        let first = Version {
+            replicas,
+            ..version("web:1")
+        };
+        vec![first, version("web:1")]
+    };
+    let gateway = Spec {
+        environment: "deployment-gtw",
+        ..spec("blue-green", versions(None))
+    };
+    let mut world = settled(gateway);
+    world.edit(spec("blue-green", versions(Some(0))));
+    settle(&mut world);
+    assert_eq!(world.deployment("web-0").unwrap().replicas, 0);
+}
+
+#[test]
+fn a_source_that_becomes_the_primary_while_another_rolls_in_place_gets_its_own_template() {
+    let at = |port| Version {
+        port: Some(port),
+        ..named("b", "web:2")
+    };
+    let mut world = World::new(spec("blue-green", vec![named("a", BROKEN_IMAGE), at(8080)])).unwrap();
+    release(&mut world);
+    policy_too(&mut world);
+    world.edit(spec("blue-green", vec![named("a", "web:2")]));
+    release(&mut world);
+    assert_eq!(checks::step(&world), Some(PromotionStep::InPlace));
+    world.edit(spec("blue-green", vec![at(9090)]));
+    settle(&mut world);
+    checks::end(&world);
 }
