@@ -6,7 +6,10 @@ use std::path::Path;
 
 use iter8::cluster::permissions::{OWN_NAMESPACE, PERMISSIONS, Permission, WEIGHT_TARGETS};
 
+use serde_json::Value;
+
 use crate::golden;
+use crate::support::api::Resource;
 use crate::support::audit::Request;
 use crate::support::{SOON, Test, holds, skip_unless_local};
 
@@ -232,8 +235,8 @@ fn the_operator_uses_every_right_that_it_has() {
     test.start();
     test.apply(&release("blue-green", "[{image: shop:1}, {image: shop:2, weight: 20}]"));
     test.wait_ready("release/shop");
-    // An Event that comes again, in the same words, is a patch.
-    for weight in [30, 40, 30, 40] {
+    // An Event that comes again, in the same words, is a patch; but of two that wait to be sent one is made that counts two.
+    for (weight, shares, count) in [(30, "63/37", 1), (40, "56/44", 1), (30, "63/37", 2)] {
         let annotation = format!("iter8.tools/weight={weight}");
         test.kubectl([
             "annotate",
@@ -242,9 +245,12 @@ fn the_operator_uses_every_right_that_it_has() {
             "shop-1-weight-config",
             &annotation,
         ]);
-        test.wait_until("the weight is in force", SOON, || {
-            let version = test.release("shop").version("shop-1").unwrap_or_default();
-            holds(version["weight"] == weight, version)
+        test.wait_until("an Event tells of it", SOON, || {
+            let (events, _) = test.cluster.api.list(&test.namespace, &Resource::named("event"));
+            let tells = |event: &&Value| event["note"] == format!("VirtualService shop now gives {shares}");
+            let told = events.iter().find(tells);
+            let times = told.map(|event| event["series"]["count"].as_i64().unwrap_or(1));
+            holds(times == Some(count), &events)
         });
     }
     for (route, kind, other) in [
