@@ -158,16 +158,21 @@ impl Places<'_> {
         })
     }
 
-    /// Whether the stored route sends requests to versions that may serve in the catch-all, or to what the policy no longer
-    /// names, of which nothing is known.
+    /// Whether the stored route has versions that may serve where the strategy has no place for them: in the catch-all, or in
+    /// a rule of a canary. Of what the policy no longer names nothing is known.
     fn others_answer(&self) -> bool {
         let known = |one: &StoredBackend| {
-            let mut versions = self.policy.versions.iter();
-            versions.position(|version| version.backend.name == *one.service)
+            let of = |exactly: bool| {
+                let mut versions = self.policy.versions.iter().map(|version| &version.backend);
+                versions.position(|backend| *backend.name == *one.service && (!exactly || backend.port == one.port))
+            };
+            of(true).or_else(|| of(false))
         };
+        let canary = self.policy.strategy == RoutingStrategy::Canary;
         let answers = |rule: &StoredRule, one: &StoredBackend| match known(one) {
-            Some(index) => !rule.matched && self.serves(index, Place::CatchAll),
-            None => true,
+            Some(index) if rule.matched => !canary && self.serves(index, Place::Matched),
+            Some(index) => self.serves(index, Place::CatchAll),
+            None => !rule.matched,
         };
         let mut rules = self.stored.iter().flat_map(|stored| &stored.rules);
         rules.any(|rule| rule.backends.iter().any(|one| one.weight > 0 && answers(rule, one)))

@@ -65,7 +65,7 @@ pub fn report(policy: &Policy, observed: &Observed, plan: &Plan, failures: &[Fai
         )
     });
     let failures: Vec<Failure> = plan.failures.iter().chain(failures).cloned().collect();
-    let left_alone = plan.intent.is_none() && stored.is_some_and(|(_, route)| !serves_only_versions(policy, route));
+    let left_alone = plan.intent.is_none() && stored.is_some_and(|(_, route)| !answers_as_asked(policy, route));
     let current = route
         .as_ref()
         .is_some_and(|route| route.policy_generation == policy.generation && !left_alone);
@@ -200,11 +200,11 @@ fn route_status(
         .route
         .as_ref()
         .filter(|route| route.kind == kind.kind() && route.name == policy.route.name());
-    let serves_only_versions = serves_only_versions(policy, stored);
-    // A route that stays as it was follows this generation too, as long as nobody serves whom the policy dropped.
+    let as_asked = answers_as_asked(policy, stored);
+    // A route that stays as it was follows this generation too, as long as nobody answers who should not.
     let follows = match &plan.route {
         Some(_) => written,
-        None => !policy.suspend && plan.intent.is_none() && serves_only_versions,
+        None => !policy.suspend && plan.intent.is_none() && as_asked,
     };
     let policy_generation = if follows {
         policy.generation
@@ -213,9 +213,9 @@ fn route_status(
     };
     let same = before.filter(|route| route.policy_generation == policy_generation && !replaced);
     // On the way to this generation, those who leave may serve for as long as nobody else can: no drain has begun.
-    let same = same.filter(|_| serves_only_versions);
+    let same = same.filter(|_| as_asked);
     let first_accepted = same.and_then(|route| route.accepted_since);
-    let accepted = matches!(acceptance, Acceptance::Accepted(_)) && serves_only_versions;
+    let accepted = matches!(acceptance, Acceptance::Accepted(_)) && as_asked;
     RouteStatus {
         api_version: kind.api_version().to_owned(),
         kind: kind.kind().to_owned(),
@@ -250,15 +250,24 @@ fn next_second(now: DateTime<Utc>) -> DateTime<Utc> {
     }
 }
 
-/// Whether only versions of the policy get requests, or copies.
-fn serves_only_versions(policy: &Policy, stored: &StoredRoute) -> bool {
-    let known = |named: &StoredBackend| {
+/// Whether nobody gets requests, or copies, but versions of the policy where its strategy has a place for them. A route that
+/// is on its way, or waits for a version to be ready, may have others.
+fn answers_as_asked(policy: &Policy, stored: &StoredRoute) -> bool {
+    let position = |named: &StoredBackend| {
         let mut backends = policy.versions.iter().map(|version| &version.backend);
-        backends.any(|backend| *backend.name == *named.service && backend.port == named.port)
+        backends.position(|backend| *backend.name == *named.service && backend.port == named.port)
     };
-    let rules = stored.rules.iter();
-    let mut named = rules.flat_map(|rule| rule.backends.iter().chain(&rule.mirrors));
-    named.all(|one| one.weight == 0 || known(one))
+    let claims = |index: usize| index == 0 || policy.versions.get(index).is_some_and(|one| one.serves_for == Some(0));
+    let answers = |matched: bool, one: &StoredBackend| match (policy.strategy, position(one)) {
+        (_, None) => false,
+        (RoutingStrategy::BlueGreen, Some(_)) => !matched,
+        (RoutingStrategy::Canary, Some(index)) => matched || claims(index),
+        (RoutingStrategy::Mirror, Some(index)) => !matched && claims(index),
+    };
+    stored.rules.iter().all(|rule| {
+        let mut backends = rule.backends.iter().filter(|one| one.weight > 0);
+        backends.all(|one| answers(rule.matched, one)) && rule.mirrors.iter().all(|one| position(one).is_some())
+    })
 }
 
 /// Where it is not known which routes there are.
@@ -289,7 +298,7 @@ fn routed(policy: &Policy, plan: &Plan, exists: bool, current: bool, acceptance:
     }
     if !current {
         let message = if plan.intent.is_none() {
-            format!("{name} still names what is gone from the spec, as no version can answer in its place")
+            format!("{name} is as it was before the last edit: who is to answer now is not ready")
         } else {
             format!("{name} could not be written")
         };

@@ -159,6 +159,13 @@ impl Observed {
         self.route_unknown() || named.any(|backend| *backend.service == *service)
     }
 
+    /// Whether a stored route sends requests to the Service, as far as that can be told.
+    pub fn gets_requests(&self, service: &str) -> bool {
+        let rules = self.routes.iter().flat_map(|route| route.rules.iter());
+        let mut named = rules.flat_map(|rule| &rule.backends);
+        self.route_unknown() || named.any(|backend| *backend.service == *service && backend.weight > 0)
+    }
+
     /// Whether it is not known what the policy's route is: it may name anything.
     fn route_unknown(&self) -> bool {
         let policy = self.policy.as_ref();

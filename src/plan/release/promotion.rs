@@ -165,7 +165,8 @@ impl Scene<'_> {
     fn switching(&self, source: &str, primary: &Deployment) -> Decision {
         let name = &self.primary.name;
         let ready = self.observed.readiness(source).ready;
-        if ready == Tristate::False && !self.observed.is_routed(source) {
+        let idle = !self.observed.gets_requests(source) || self.observed.readiness(name).ready == Tristate::False;
+        if ready == Tristate::False && idle {
             // An edit meanwhile may have left another who can.
             let other = self.source(primary).filter(|other| self.observed.is_ready(other));
             if let Some(mut decision) = other.and_then(|other| self.handing_over(other, primary)) {
@@ -173,7 +174,7 @@ impl Scene<'_> {
                 decision.hold.push(source.to_owned());
                 return decision;
             }
-            // There is no switch to wait for: it has nobody's requests, and gets none.
+            // There is no switch to wait for: it gets nobody's requests, or the primary has none that it could answer.
             let message = format!("{source} is not ready; {name} gets its new template as it is");
             return self.decision(PromotionStep::Roll, source, message);
         }
@@ -417,7 +418,7 @@ impl Scene<'_> {
     fn is_late(&self, source: &str, deployment: &Deployment) -> bool {
         let rolls = self
             .before()
-            .is_some_and(|before| before.step == PromotionStep::InPlace);
+            .is_some_and(|before| before.step == PromotionStep::InPlace && before.source == source);
         rolls || self.scale_deadline(source, deployment) <= self.now
     }
 

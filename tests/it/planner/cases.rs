@@ -14,7 +14,7 @@ use serde_json::json;
 use super::operator::{self, Crash};
 use super::spec::{BROKEN_IMAGE, Edit, Spec, Version};
 use super::world::World;
-use super::{Happening, checks, round, run, settle};
+use super::{Happening, checks, others, round, run, settle};
 
 fn version(image: &'static str) -> Version {
     Version {

@@ -308,3 +308,73 @@ fn a_source_that_becomes_the_primary_while_another_rolls_in_place_gets_its_own_t
     settle(&mut world);
     checks::end(&world);
 }
+
+#[test]
+fn a_source_that_answers_for_a_primary_which_breaks_at_the_end_drains_from_when_it_is_back() {
+    for strategy in ["canary", "mirror"] {
+        let versions = |images: [&'static str; 2]| Spec {
+            environment: "deployment-gtw",
+            ..spec(strategy, vec![named("a", images[0]), named("b", images[1])])
+        };
+        let mut world = settled(versions(["web:1", "web:2"]));
+        world.edit(versions(["web:2", "web:3"]));
+        let returned = |world: &World| {
+            let entries = &world.policy.as_ref().unwrap().spec.versions;
+            checks::step(world) == Some(PromotionStep::Return) && entries.iter().all(|entry| entry.serves_for.is_none())
+        };
+        for _ in 0..100 {
+            if returned(&world) {
+                break;
+            }
+            world.pass(Duration::seconds(1));
+            others(&mut world);
+            release(&mut world);
+            if !returned(&world) {
+                policy_too(&mut world);
+            }
+        }
+        assert!(returned(&world));
+        policy_too(&mut world);
+        let answers = |world: &World| format!("{:?}", world.route().unwrap().rules);
+        assert!(
+            answers(&world).contains(r#"service: "a", port: 80, weight: 0"#),
+            "{}",
+            answers(&world)
+        );
+        world.set_broken("a", true);
+        rounds(&mut world, 3);
+        world.pass(Duration::seconds(60));
+        rounds(&mut world, 3);
+        world.set_broken("a", false);
+        others(&mut world);
+        release(&mut world);
+        assert_eq!(world.deployment("b").unwrap().images[0], "web:2".into(), "{strategy}");
+        settle(&mut world);
+        checks::end(&world);
+    }
+}
+
+#[test]
+fn a_primary_and_its_source_that_both_fail_before_they_serve_can_be_edited() {
+    let with = |versions| Spec {
+        environment: "deployment-gtw",
+        ..spec("canary", versions)
+    };
+    let mut world = settled(with(vec![named("x", "web:1")]));
+    world.edit(with(vec![named("b", "web:2"), named("c", "web:3")]));
+    release(&mut world);
+    others(&mut world);
+    release(&mut world);
+    policy_too(&mut world);
+    world.edit(with(vec![named("b", "web:3")]));
+    release(&mut world);
+    world.set_broken("b", true);
+    world.set_broken("c", true);
+    settle(&mut world);
+    world.edit(with(vec![named("b", "web:1")]));
+    settle(&mut world);
+    assert_eq!(world.deployment("b").unwrap().images[0], "web:1".into());
+    world.set_broken("b", false);
+    settle(&mut world);
+    checks::end(&world);
+}
