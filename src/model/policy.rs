@@ -24,6 +24,17 @@ pub struct Policy {
     pub suspend: bool,
 }
 
+impl Policy {
+    /// Whether the version at this index is the primary, or takes its place while it is ready.
+    pub fn may_be_primary(&self, index: usize) -> bool {
+        index == 0
+            || self
+                .versions
+                .get(index)
+                .is_some_and(|version| version.serves_for == Some(0))
+    }
+}
+
 /// A version of a valid `RoutePolicy`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PolicyVersion {

@@ -151,9 +151,7 @@ impl Places<'_> {
             if self.others_answer() {
                 return None;
             }
-            let versions = &self.policy.versions;
-            let claims = |index: &usize| *index == 0 || versions.get(*index).is_some_and(|v| v.serves_for == Some(0));
-            let mut claimants = (0..versions.len()).filter(claims);
+            let mut claimants = (0..self.policy.versions.len()).filter(|index| self.policy.may_be_primary(*index));
             claimants.find(|index| self.is_stored(*index, Place::CatchAll))
         })
     }

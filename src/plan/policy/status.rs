@@ -257,12 +257,11 @@ fn answers_as_asked(policy: &Policy, stored: &StoredRoute) -> bool {
         let mut backends = policy.versions.iter().map(|version| &version.backend);
         backends.position(|backend| *backend.name == *named.service && backend.port == named.port)
     };
-    let claims = |index: usize| index == 0 || policy.versions.get(index).is_some_and(|one| one.serves_for == Some(0));
     let answers = |matched: bool, one: &StoredBackend| match (policy.strategy, position(one)) {
         (_, None) => false,
         (RoutingStrategy::BlueGreen, Some(_)) => !matched,
-        (RoutingStrategy::Canary, Some(index)) => matched || claims(index),
-        (RoutingStrategy::Mirror, Some(index)) => !matched && claims(index),
+        (RoutingStrategy::Canary, Some(index)) => matched || policy.may_be_primary(index),
+        (RoutingStrategy::Mirror, Some(index)) => !matched && policy.may_be_primary(index),
     };
     stored.rules.iter().all(|rule| {
         let mut backends = rule.backends.iter().filter(|one| one.weight > 0);

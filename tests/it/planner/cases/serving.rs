@@ -378,3 +378,33 @@ fn a_primary_and_its_source_that_both_fail_before_they_serve_can_be_edited() {
     settle(&mut world);
     checks::end(&world);
 }
+
+#[test]
+fn a_stand_in_that_fails_keeps_its_template_until_the_policy_names_another() {
+    let other = || named("a", "web:1");
+    let mut world = settled(spec("blue-green", vec![version("web:1"), version("web:1"), other()]));
+    world.edit(spec("blue-green", vec![version("web:2"), version("web:1"), other()]));
+    release(&mut world);
+    world.edit(spec("blue-green", vec![version("web:1"), other()]));
+    release(&mut world);
+    let stands_in = |world: &World, name: &str| {
+        let entries = &world.policy.as_ref().unwrap().spec.versions;
+        entries.iter().any(|one| one.name == name && one.serves_for.is_some())
+    };
+    assert!(stands_in(&world, "web-1"));
+    world.set_broken("web-1", true);
+    world.sync();
+    policy_too(&mut world);
+    let changed = Version {
+        env: Some(1),
+        ..version("web:1")
+    };
+    let before = world.deployment("web-1").unwrap().template.clone();
+    world.edit(spec("blue-green", vec![version("web:1"), changed]));
+    release(&mut world);
+    assert!(stands_in(&world, "a"));
+    assert_eq!(world.deployment("web-1").unwrap().template, before);
+    world.set_broken("web-1", false);
+    settle(&mut world);
+    checks::end(&world);
+}
